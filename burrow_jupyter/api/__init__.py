@@ -1,0 +1,1 @@
+"""What users call: tasks, actors, refs, get, put, wait. Knows a backend, not which."""

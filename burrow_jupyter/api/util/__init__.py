@@ -1,0 +1,1 @@
+"""Tools built on the public API alone: pools, queues, executors."""

@@ -1,0 +1,1 @@
+"""What carries the API out: one protocol, several full implementations."""

@@ -1,0 +1,1 @@
+"""The scheduler: a pure state machine from events to commands."""

@@ -1,0 +1,1 @@
+"""All I/O of a burrow: processes, sockets, memory, clocks. Knows no notebook."""

@@ -1,0 +1,1 @@
+"""The head's loop around the pure scheduler core."""

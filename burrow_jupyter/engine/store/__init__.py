@@ -1,0 +1,1 @@
+"""The object store: large values in shared memory, and their overflow on disk."""

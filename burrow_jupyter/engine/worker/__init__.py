@@ -1,0 +1,1 @@
+"""A worker's life: take a call, run it, report."""

@@ -1,0 +1,1 @@
+"""One module for each process: parse, wire, run. Imported by nobody."""

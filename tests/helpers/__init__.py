@@ -1,0 +1,1 @@
+"""What tests share: waiting with a bound, leak checks, real kernels, a browser."""

@@ -1,0 +1,158 @@
+"""What a test leaves behind: processes, runtime files, shared memory, threads.
+
+Processes are found by a marker in their environment, which children inherit, whoever their
+parent becomes later. The runtime directory is the test run's own, so whatever appears in it is
+ours. Shared memory has one directory for the whole machine: what another run of the tests has
+there at the same time is told apart by the processes that use it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from helpers.wait import NotInTimeError, wait_until
+
+MARK = "BURROW_TEST_MARK"
+"""Environment variable that names the test which started a process."""
+
+SESSION_MARK = "BURROW_TEST_SESSION"
+"""Environment variable that names the run of pytest which started a process."""
+
+SETTLE_S = 2.0
+"""How long what a test started may take to be gone after the test's end."""
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """Everything found; false when there is nothing."""
+
+    processes: dict[int, str] = field(default_factory=dict)
+    files: frozenset[Path] = frozenset()
+    threads: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.files or self.threads)
+
+    def __str__(self) -> str:
+        lines = [f"process {pid}: {command}" for pid, command in sorted(self.processes.items())]
+        lines += [f"file {path}" for path in sorted(self.files)]
+        lines += [f"thread {name}" for name in sorted(self.threads)]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What was there before the test, which therefore is not the test's."""
+
+    files: frozenset[Path]
+    threads: frozenset[int]
+
+
+def take_baseline() -> Baseline:
+    """Notes the files and threads of ours that already exist."""
+    return Baseline(
+        files=runtime_files() | shared_memory_files(),
+        threads=frozenset(thread.ident or 0 for thread in burrow_threads()),
+    )
+
+
+def find_leftovers(variable: str, value: str, baseline: Baseline) -> Leftovers:
+    """Whatever is there now and was not before, and processes marked `variable=value`."""
+    files = (runtime_files() | shared_memory_files()) - baseline.files
+    return Leftovers(
+        processes=marked_processes(variable, value),
+        files=frozenset(path for path in files if not is_used_by_others(path)),
+        threads=frozenset(
+            thread.name for thread in burrow_threads() if thread.ident not in baseline.threads
+        ),
+    )
+
+
+def check_nothing_left(variable: str, value: str, baseline: Baseline) -> None:
+    """Waits until nothing is left, within SETTLE_S; else ends the processes and fails.
+
+    Ending them keeps one leak from failing every test that follows.
+    """
+    found = Leftovers()
+
+    def is_clean() -> bool:
+        nonlocal found
+        found = find_leftovers(variable, value, baseline)
+        return not found
+
+    try:
+        wait_until(is_clean, SETTLE_S, "the test's processes and files to be gone")
+    except NotInTimeError:
+        for pid in found.processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        raise AssertionError(f"left {SETTLE_S} s after the test:\n{found}") from None
+
+
+def marked_processes(variable: str, value: str) -> dict[int, str]:
+    """Live processes with `variable=value` in their environment, except this one."""
+    wanted = f"{variable}={value}".encode()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        # A process may end, or belong to another user, between the look and the read.
+        with suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(entry.name)] = command.decode(errors="replace").strip()
+    return found
+
+
+def runtime_directory() -> Path:
+    """Where burrows of this user keep their sockets and connection files."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"
+    return Path(base) / f"burrow-{os.getuid()}"
+
+
+def runtime_files() -> frozenset[Path]:
+    """Everything under the runtime directory, which itself may stay."""
+    root = runtime_directory()
+    return frozenset(root.rglob("*")) if root.is_dir() else frozenset()
+
+
+def shared_memory_files() -> frozenset[Path]:
+    """Burrow's entries in shared memory, of every burrow on the machine."""
+    if not SHARED_MEMORY.is_dir():
+        return frozenset()
+    return frozenset(SHARED_MEMORY.glob("burrow-*"))
+
+
+def is_used_by_others(path: Path) -> bool:
+    """Whether `path` lies in shared memory and a process outside this run uses it or names it."""
+    if not path.is_relative_to(SHARED_MEMORY):
+        return False
+    ours = f"{SESSION_MARK}={os.environ.get(SESSION_MARK, '')}".encode()
+    wanted = os.fsencode(path)
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            if ours in (entry / "environ").read_bytes().split(b"\0"):
+                continue
+            if (
+                wanted in (entry / "cmdline").read_bytes()
+                or wanted in (entry / "maps").read_bytes()
+            ):
+                return True
+            for descriptor in (entry / "fd").iterdir():
+                if os.fsencode(descriptor.readlink()).startswith(wanted):
+                    return True
+    return False
+
+
+def burrow_threads() -> list[threading.Thread]:
+    """This process's live threads that carry our name."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("burrow-")]
