@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
 from helpers import leaks
 from helpers.kernels import Kernel
 
@@ -30,7 +31,7 @@ hypothesis.settings.load_profile("burrow")
 
 def pytest_report_header() -> str:
     """Says which Burrow is tested: the installed one, or the checkout of a developer."""
-    import burrow_jupyter  # noqa: PLC0415 a broken package must not break the collection of other tests
+    import burrow_jupyter
 
     return f"burrow: {burrow_jupyter.__version__} from {Path(burrow_jupyter.__file__).parent}"
 
