@@ -1,0 +1,140 @@
+"""Why an object has no value, as data. The API turns a failure into an exception.
+
+Failures travel in messages and are stored in place of values, so they hold no user
+object: the original exception is opaque pickle bytes that only a driver or worker
+loads.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=False):
+    """A task raised. The exception itself, and its text should it not be loadable."""
+
+    type_name: str
+    message: str
+    traceback: str  # the user's frames as text, without our own
+    pickled: bytes  # the exception, b"" when it cannot be pickled
+    function: str
+    pid: int
+    task_id: int
+    actor_id: int = 0
+    actor_repr: str = ""
+    attempt: int = 1
+
+
+class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=False):
+    """A task did not run because one of its arguments has failed."""
+
+    function: str  # the task that did not run
+    task_id: int
+    cause: "Failure"
+
+
+class WorkerDied(msgspec.Struct, tag="crash", array_like=True, frozen=True, gc=False):
+    """The worker process ended while it ran the task."""
+
+    function: str
+    task_id: int
+    pid: int
+    exit_code: int | None  # of a process that ended by itself
+    signal: int | None  # that killed it
+    attempts: int
+    detail: str = ""
+
+
+class Cancelled(msgspec.Struct, tag="cancelled", array_like=True, frozen=True, gc=False):
+    """The task was cancelled."""
+
+    task_id: int
+    function: str = ""
+
+
+class ActorDied(msgspec.Struct, tag="actor", array_like=True, frozen=True, gc=False):
+    """The actor is dead, or never lived."""
+
+    actor_id: int
+    class_name: str
+    reason: str
+    error: UserError | None = None  # of the constructor
+
+
+class ActorUnavailable(msgspec.Struct, tag="restarting", array_like=True, frozen=True, gc=False):
+    """The actor's process died during the call and the actor is being restarted."""
+
+    actor_id: int
+    class_name: str
+    reason: str
+
+
+class ObjectLost(msgspec.Struct, tag="lost", array_like=True, frozen=True, gc=False):
+    """The object's value is gone."""
+
+    object_id: int
+    reason: str
+    kind: str = "lost"  # "lost" | "freed" | "owner"
+
+
+class Infeasible(msgspec.Struct, tag="infeasible", array_like=True, frozen=True, gc=False):
+    """The task asks for more than this burrow will ever have."""
+
+    function: str
+    reason: str
+
+
+class TimedOut(msgspec.Struct, tag="timeout", array_like=True, frozen=True, gc=False):
+    """The task ran longer than its `timeout=`."""
+
+    task_id: int
+    function: str
+    timeout_s: float
+
+
+class EngineError(msgspec.Struct, tag="engine", array_like=True, frozen=True, gc=False):
+    """Burrow itself could not do it; the text says what and what to do."""
+
+    message: str
+
+
+Failure = (
+    UserError
+    | Upstream
+    | WorkerDied
+    | Cancelled
+    | ActorDied
+    | ActorUnavailable
+    | ObjectLost
+    | Infeasible
+    | TimedOut
+    | EngineError
+)
+
+
+def root_of(failure: Failure) -> Failure:
+    """Return what first went wrong, behind any number of tasks that did not run for it."""
+    while isinstance(failure, Upstream):
+        failure = failure.cause
+    return failure
+
+
+def one_line(failure: Failure) -> str:
+    """Return a failure as one line for tables and logs."""
+    match root_of(failure):
+        case UserError(type_name=name, message=message):
+            text = f"{name}: {message}"
+        case WorkerDied(exit_code=code, signal=number):
+            text = f"worker died ({'signal ' + str(number) if number else 'exit code ' + str(code)})"
+        case Cancelled():
+            text = "cancelled"
+        case ActorDied(reason=reason) | ActorUnavailable(reason=reason) | ObjectLost(reason=reason):
+            text = reason
+        case Infeasible(reason=reason) | EngineError(message=reason):
+            text = reason
+        case TimedOut(timeout_s=limit):
+            text = f"ran longer than {limit:g} s"
+        case other:
+            text = str(other)
+    first = text.splitlines()[0] if text else ""
+    return first if len(first) <= 200 else first[:199] + "…"

@@ -1,0 +1,88 @@
+"""Every bound and interval of the engine in one place: unit in the name, reason beside it."""
+
+from __future__ import annotations
+
+INLINE_MAX_BYTES = 100 * 1024
+"""Values up to this size travel in messages, larger ones in shared memory. At 100 KB a
+copy costs about as much as a mapping (8 us); Ray draws its line at the same place."""
+
+PUSH_MAX_BYTES = 16 * 1024
+"""Results up to this size are sent to the submitter unasked, so that its `get` needs no
+round trip; larger ones wait until they are asked for, so that nobody's memory fills with
+results that it never looks at."""
+
+FRAME_MAX_BYTES = 16 * 1024 * 1024
+"""The largest frame that is accepted; checked before anything is allocated."""
+
+FRAME_TARGET_BYTES = 1024 * 1024
+"""A batch is closed when it has grown to this size."""
+
+BATCH_MAX_MESSAGES = 64
+"""Messages collected before a send: at 64 the cost of a send (about 10 us with its
+wake-up) is below 0.2 us a message."""
+
+BATCH_MAX_DELAY_S = 0.001
+"""The longest that a message waits for others while its sender keeps running."""
+
+AUTH_TIMEOUT_S = 5.0
+"""A connection that has not shown the key by then is closed."""
+
+UNAUTHENTICATED_MAX = 64
+"""Connections that may be waiting to authenticate at once; more are closed at the door."""
+
+HELD_AHEAD_TARGET_S = 0.002
+"""Measured work that a worker may hold ahead, so that it never idles between short tasks."""
+
+HELD_AHEAD_MAX = 128
+"""Most tasks that a worker holds ahead, however short they are."""
+
+HELD_AHEAD_LONGEST_S = 0.005
+"""Tasks longer than this are not held ahead: a round trip is under 5 % of them."""
+
+TAKE_BACK_AFTER_S = 0.005
+"""A worker that has not answered for so long while others are idle gives back what it
+holds ahead."""
+
+IDLE_WORKER_KEEP_S = 1.0
+"""Workers beyond the number of CPUs end after being idle for so long."""
+
+WORKERS_MAX = 512
+"""Most worker processes of one burrow, actors included. A bound against fork bombs by
+recursive tasks; each blocked parent needs a process of its own."""
+
+RECENT_TASKS = 200
+"""Ended tasks that the state feed keeps."""
+
+RECENT_ACTORS = 50
+"""Dead actors that the state feed keeps."""
+
+FUNCTIONS_MAX = 200
+"""Function names that the state feed counts by; the rest are counted together."""
+
+FEED_INTERVAL_S = 0.1
+"""At most ten updates a second reach an observer: faster is not seen, only paid for."""
+
+SAMPLE_INTERVAL_S = 1.0
+"""How often CPU and memory of the processes are read while somebody looks."""
+
+ACTOR_MAX_CONCURRENCY_ASYNC = 1000
+"""Calls at once in an async actor that says nothing else (Ray 2.60's default)."""
+
+CRASH_LOOP_MAX = 3
+"""Workers that may die while starting, in a row, before what they were started for fails."""
+
+STOP_GRACE_S = 1.0
+"""From asking a process group to end until it is killed."""
+
+START_TIMEOUT_S = 20.0
+"""From launching the head until it must answer. A cold start takes about 0.2 s; a loaded
+CI machine is allowed a hundred times that."""
+
+ERROR_TEXT_MAX_CHARS = 10_000
+"""Longest text of an exception that is kept and shown."""
+
+CODE_WARN_BYTES = 10 * 1024 * 1024
+"""A function or class this large in pickled form draws a warning (Ray's figure)."""
+
+CODE_MAX_BYTES = 100 * 1024 * 1024
+"""A function or class larger than this is refused (Ray's figure)."""

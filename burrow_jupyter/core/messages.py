@@ -1,0 +1,466 @@
+"""The wire: every message between clients, workers, observers and the head.
+
+Messages are tagged msgspec structs, written as msgpack arrays, several to a frame.
+Pickles of the user's are opaque `bytes` in them: whoever decodes a message decodes
+no pickle. Each arrow has one message type; none is a question answered by a question.
+
+A *client* is a driver or a worker; a worker is a client that also runs things.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from burrow_jupyter.core import feed
+from burrow_jupyter.core.failures import Failure
+from burrow_jupyter.core.options import ActorOptions, TaskOptions
+
+
+class Message(msgspec.Struct, array_like=True, gc=False):
+    """Base of all messages."""
+
+
+class Value(msgspec.Struct, array_like=True, gc=False):
+    """A pickled object on its way: inline, or the segment where it lies.
+
+    `sizes` is empty for one plain pickle; else it lists the size of the pickle and of
+    each out-of-band buffer, laid one after the other at multiples of 64 bytes.
+    `contained` are the ids of refs and actor handles inside.
+    """
+
+    data: bytes = b""
+    sizes: list[int] = []
+    segment: str = ""
+    size: int = 0  # of the segment's content; 0 when inline
+    contained: list[int] = []
+
+
+# ---- client -> head ------------------------------------------------------------------
+
+
+class Hello(Message, tag=1):
+    """First message of an authenticated connection."""
+
+    role: str  # "driver" | "worker" | "observer"
+    pid: int
+    worker: int = 0  # the number that the head gave when it asked for this worker
+    version: str = ""
+    info: dict[str, Any] = {}  # of a driver: kernel_id, namespace, python, cwd ...
+
+
+class DefineCode(Message, tag=2):
+    """The pickle of a function or class, sent once a session by each client."""
+
+    code_id: int
+    name: str
+    value: Value
+
+
+class DefineOptions(Message, tag=3):
+    """Options of a function, once; later messages name them by id."""
+
+    options_id: int
+    options: TaskOptions
+
+
+class DefineRun(Message, tag=4):
+    """A cell execution that launches work."""
+
+    run_id: int
+    label: str
+    cell_id: str = ""
+    message_id: str = ""
+
+
+class Submit(Message, tag=5):
+    """Run a function. Its results have the ids `task_id`, `task_id + 1` ..."""
+
+    task_id: int
+    code_id: int
+    options_id: int
+    args: Value | None = None
+    deps: list[int] = []  # refs that are arguments themselves, in the order of `slots`
+    slots: list[int | str] = []  # where they go: position or keyword
+    run_id: int = 0
+    parent: int = 0  # the task that submits, 0 for a driver
+
+
+class Call(Message, tag=6):
+    """Call a method of an actor."""
+
+    task_id: int
+    actor_id: int
+    method: str
+    options_id: int
+    args: Value | None = None
+    deps: list[int] = []
+    slots: list[int | str] = []
+    run_id: int = 0
+    parent: int = 0
+    max_task_retries: int = 0
+
+
+class CreateActor(Message, tag=7):
+    """Make an actor."""
+
+    actor_id: int
+    code_id: int
+    options: ActorOptions
+    args: Value | None = None
+    deps: list[int] = []
+    slots: list[int | str] = []
+    run_id: int = 0
+    parent: int = 0
+
+
+class Put(Message, tag=8):
+    """A value of the client's own."""
+
+    object_id: int
+    value: Value
+
+
+class Get(Message, tag=9):
+    """Deliver these objects when they are ready; `task_id` waits for `need` of them."""
+
+    object_ids: list[int]
+    need: int
+    task_id: int = 0  # 0: does not block a task (a driver, a callback)
+    values: bool = True  # False: only say that they are ready
+
+
+class Unblock(Message, tag=10):
+    """The task goes on although what it waited for is not all there (timeout, interrupt)."""
+
+    task_id: int
+
+
+class Hold(Message, tag=11):
+    """The client has come to hold these objects or actors."""
+
+    ids: list[int]
+
+
+class Drop(Message, tag=12):
+    """The client holds these no more."""
+
+    ids: list[int]
+
+
+class Unmapped(Message, tag=13):
+    """Nothing of the client's looks into these segments any more (repeats count)."""
+
+    segments: list[str]
+
+
+class Cancel(Message, tag=14):
+    """Cancel the task that makes this object."""
+
+    object_id: int
+    force: bool = False
+    recursive: bool = True
+
+
+class CancelRun(Message, tag=15):
+    """Cancel everything that one run launched and that has not ended."""
+
+    run_id: int
+    force: bool = False
+
+
+class Kill(Message, tag=16):
+    """End an actor's process now."""
+
+    actor_id: int
+    no_restart: bool = True
+
+
+class Query(Message, tag=17):
+    """A question about the state; answered by one `Answer`."""
+
+    request_id: int
+    what: str
+    args: list[Any] = []
+
+
+class Free(Message, tag=18):
+    """Give up the values of these objects although there are refs."""
+
+    object_ids: list[int]
+
+
+class Shutdown(Message, tag=19):
+    """End the burrow."""
+
+
+class Observe(Message, tag=20):
+    """Send the state feed from now on."""
+
+
+# ---- worker -> head ------------------------------------------------------------------
+
+
+class Done(Message, tag=30):
+    """A task ended."""
+
+    task_id: int
+    values: list[Value] = []
+    failure: Failure | None = None
+    micros: int = 0  # how long the user's code ran
+    retryable: bool = False  # the failure is of a type that is to be retried
+    unmapped: list[str] = []
+
+
+class Returned(Message, tag=31):
+    """Tasks held ahead that the worker gives back unstarted."""
+
+    task_ids: list[int]
+
+
+class ActorReady(Message, tag=32):
+    """The constructor ended."""
+
+    actor_id: int
+    failure: Failure | None = None
+    repr: str = ""
+
+
+class ActorExit(Message, tag=33):
+    """The actor ends itself (`exit_actor`, `__ray_terminate__`)."""
+
+    actor_id: int
+    reason: str
+
+
+class Yielded(Message, tag=34):
+    """A generator made its next item."""
+
+    task_id: int
+    index: int
+    object_id: int
+    value: Value
+
+
+class Started(Message, tag=35):
+    """A call that had been held ahead began (said only by those that run longer)."""
+
+    task_id: int
+
+
+class Retiring(Message, tag=36):
+    """The worker ends after this (`max_calls`); its process is to be replaced."""
+
+
+class OutputChunk(Message, tag=37):
+    """What a task printed."""
+
+    task_id: int
+    run_id: int
+    stream: str
+    data: bytes
+
+
+# ---- head -> client ------------------------------------------------------------------
+
+
+class Welcome(Message, tag=50):
+    """Answer to `Hello`."""
+
+    client_id: int
+    session: int
+    namespace: str
+    store_dir: str
+    spill_dir: str
+    cpus: float
+    info: dict[str, Any] = {}
+
+
+class Deliver(Message, tag=51):
+    """An object's value, or why it has none."""
+
+    object_id: int
+    value: Value | None = None
+    failure: Failure | None = None
+
+
+class Ready(Message, tag=52):
+    """These objects are ready (they were asked for without values)."""
+
+    object_ids: list[int]
+
+
+class Answer(Message, tag=53):
+    """Answer to a `Query`."""
+
+    request_id: int
+    payload: Any = None
+    error: str = ""
+    kind: str = ""  # of error: "value", "lookup" ...
+
+
+class Reuse(Message, tag=54):
+    """Segments that this client made and nobody uses: keep them for the next object."""
+
+    segments: list[str]
+
+
+class Streamed(Message, tag=55):
+    """A generator's item: the object exists."""
+
+    task_id: int
+    index: int
+    object_id: int  # 0: the end
+    failure: Failure | None = None
+
+
+class Notice(Message, tag=56):
+    """One line for the user: a failure that nobody asked for, a warning."""
+
+    text: str
+    run_id: int = 0
+
+
+class Bye(Message, tag=57):
+    """The burrow ends."""
+
+    reason: str
+
+
+class FeedFrame(Message, tag=58):
+    """The state feed: sent to observers only."""
+
+    feed: feed.Snapshot | feed.Delta
+
+
+class Printed(Message, tag=59):
+    """Output of a task, for the driver of its run."""
+
+    task_id: int
+    run_id: int
+    stream: str
+    data: bytes
+
+
+# ---- head -> worker ------------------------------------------------------------------
+
+
+class Code(Message, tag=70):
+    """Code that a coming `Run` names."""
+
+    code_id: int
+    value: Value
+
+
+class Options(Message, tag=71):
+    """Options that a coming `Run` names."""
+
+    options_id: int
+    options: TaskOptions
+
+
+class Run(Message, tag=72):
+    """Run a function, or a method of the actor that this worker is."""
+
+    task_id: int
+    code_id: int
+    options_id: int
+    method: str = ""
+    args: Value | None = None
+    slots: list[int | str] = []
+    values: list[Value | None] = []  # of the arguments that were refs
+    deps: list[int] = []  # their ids
+    run_id: int = 0
+    attempt: int = 1
+    skip: int = 0  # items of a generator that the consumer already has
+
+
+class BecomeActor(Message, tag=73):
+    """Be this actor from now on."""
+
+    actor_id: int
+    code_id: int
+    options: ActorOptions
+    args: Value | None = None
+    slots: list[int | str] = []
+    values: list[Value | None] = []
+    run_id: int = 0
+    restarts: int = 0
+
+
+class TakeBack(Message, tag=74):
+    """Give back tasks held ahead that have not begun."""
+
+
+class Interrupt(Message, tag=75):
+    """Cancel this task: raise in it if it runs, drop it if it has not begun."""
+
+    task_id: int
+
+
+class Exit(Message, tag=76):
+    """End: after what was sent before, or at once."""
+
+    reason: str = ""
+
+
+class StreamCredit(Message, tag=77):
+    """The consumer has taken items up to this index; -1: it wants no more."""
+
+    task_id: int
+    taken: int
+
+
+ClientToHead = (
+    Hello
+    | DefineCode
+    | DefineOptions
+    | DefineRun
+    | Submit
+    | Call
+    | CreateActor
+    | Put
+    | Get
+    | Unblock
+    | Hold
+    | Drop
+    | Unmapped
+    | Cancel
+    | CancelRun
+    | Kill
+    | Query
+    | Free
+    | Shutdown
+    | Observe
+    | Done
+    | Returned
+    | ActorReady
+    | ActorExit
+    | Yielded
+    | Started
+    | Retiring
+    | OutputChunk
+    | StreamCredit
+)
+
+HeadToClient = (
+    Welcome
+    | Deliver
+    | Ready
+    | Answer
+    | Reuse
+    | Streamed
+    | Notice
+    | Bye
+    | FeedFrame
+    | Printed
+    | Code
+    | Options
+    | Run
+    | BecomeActor
+    | TakeBack
+    | Interrupt
+    | Exit
+    | StreamCredit
+)

@@ -1,0 +1,410 @@
+"""Actors: creation, names, the order of calls, restarts, the end.
+
+Calls of one caller on one actor are a *lane*: they are sent in the order of submission,
+also when an earlier one waits for its arguments and a later one is ready; lanes do not
+hold up each other. Actors that run calls side by side (async, `max_concurrency` above
+one) and different concurrency groups have no such order to keep.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from burrow_jupyter.core import messages
+from burrow_jupyter.core.failures import (
+    ActorDied,
+    ActorUnavailable,
+    Cancelled,
+    Failure,
+    UserError,
+    root_of,
+)
+from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.options import FOREVER
+from burrow_jupyter.core.scheduler import objects, placement, tasks
+from burrow_jupyter.core.scheduler.records import (
+    ActorRecord,
+    ActorState,
+    ClientRecord,
+    TaskRecord,
+    TaskState,
+    WorkerRecord,
+)
+from burrow_jupyter.core.scheduler.transitions import (
+    ActorEvent,
+    TaskEvent,
+    move_actor,
+    move_task,
+)
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.state import State
+
+KILLED = "it was killed by kill()"
+OUT_OF_SCOPE = "its last handle went out of scope"
+
+
+# ---- creation ------------------------------------------------------------------------
+
+
+def on_create(state: State, client: ClientRecord, message: messages.CreateActor) -> None:
+    """A client makes an actor; one with a name is answered, since the name may be taken."""
+    options = message.options
+    if options.name:
+        key = (options.namespace, options.name)
+        holder = state.names.get(key)
+        if holder is not None:
+            _answer_taken(state, client, message, holder)
+            return
+        state.names[key] = message.actor_id
+        state.send(client, messages.Answer(message.actor_id, message.actor_id))
+    actor = ActorRecord(
+        message.actor_id,
+        client,
+        state.codes[message.code_id],
+        options,
+        message.args,
+        message.deps,
+        message.slots,
+        message.run_id,
+        state.now,
+    )
+    state.actors[actor.id] = actor
+    actor.refs = 1
+    client.held.add(actor.id)
+    state.actor_changed(actor)
+    if actor.args is not None:
+        objects.adopt_argument(state, client, actor.args)
+    if actor.deps:
+        objects.pin(state, actor.deps)
+        actor.missing = tasks.wait_for(state, actor, actor.deps)
+    if not actor.missing:
+        argument_ready(state, actor)
+
+
+def _answer_taken(
+    state: State, client: ClientRecord, message: messages.CreateActor, holder: int
+) -> None:
+    if message.args is not None:
+        objects.adopt_argument(state, client, message.args)
+        objects.release_argument(state, message.args)
+    if message.options.get_if_exists:
+        objects.hold(state, client, [holder])
+        state.send(client, messages.Answer(message.actor_id, holder))
+    else:
+        text = (
+            f"the name {message.options.name!r} is taken by an actor of class "
+            f"{state.actors[holder].options.class_name}; use get_actor(), "
+            "get_if_exists=True, or kill() it first"
+        )
+        state.send(client, messages.Answer(message.actor_id, None, text, "exists"))
+
+
+def argument_ready(state: State, actor: ActorRecord) -> None:
+    """All arguments of the constructor are there, or one has failed."""
+    if actor.state not in (ActorState.PENDING, ActorState.RESTARTING):
+        return
+    failure = tasks.failed_argument(state, actor.deps)
+    if failure is not None:
+        root = root_of(failure)
+        error = root if isinstance(root, UserError) else None
+        _die(state, actor, "an argument of its constructor could not be computed", error)
+    elif not actor.missing:
+        state.unplaced.append(actor)
+
+
+def on_ready(state: State, worker: WorkerRecord, message: messages.ActorReady) -> None:
+    """The constructor has ended."""
+    actor = worker.actor
+    if actor is None or actor.worker is not worker or actor.state is not ActorState.STARTING:
+        return
+    if message.failure is not None:
+        error = message.failure if isinstance(message.failure, UserError) else None
+        _die(state, actor, "its constructor raised", error)
+        return
+    move_actor(actor, ActorEvent.READY)
+    actor.repr = message.repr
+    state.actor_changed(actor)
+    for lane in list(actor.lanes.values()):
+        _pump(state, actor, lane)
+    if actor.refs == 0:
+        state.unreferenced.append(actor)
+
+
+# ---- calls ---------------------------------------------------------------------------
+
+
+def on_call(state: State, client: ClientRecord, message: messages.Call) -> None:
+    """A client calls a method."""
+    task = TaskRecord(
+        message.task_id,
+        client,
+        None,
+        message.options_id,
+        state.options[message.options_id],
+        message.args,
+        message.deps,
+        message.slots,
+        message.run_id,
+        message.parent,
+        state.now,
+    )
+    task.method = message.method
+    task.retries = message.max_task_retries
+    actor = state.actors.get(message.actor_id)
+    tasks.register(state, client, task)
+    if actor is None:
+        reason = "there is no such actor any more"
+        tasks.fail(state, task, ActorDied(message.actor_id, "", reason))
+        return
+    task.actor = actor
+    actor.refs += 1
+    actor.calls += 1
+    state.actor_changed(actor)
+    if actor.state is ActorState.DEAD:
+        tasks.fail(state, task, death_of(actor))
+        return
+    if actor.state is ActorState.RESTARTING and not _use_retry(task):
+        tasks.fail(state, task, _unavailable(actor))
+        return
+    lane = _lane(actor, task)
+    if lane or task.missing or actor.state is not ActorState.ALIVE or task.deps:
+        lane.append(task)
+        _pump(state, actor, lane)
+    else:
+        _send(state, actor, task)
+
+
+def call_ready(state: State, task: TaskRecord) -> None:
+    """An argument of an actor's call is there, or has failed."""
+    actor = task.actor
+    if actor is not None and task.state is TaskState.WAITING:
+        _pump(state, actor, _lane(actor, task))
+
+
+def _lane(actor: ActorRecord, task: TaskRecord) -> deque[TaskRecord]:
+    key = (task.client.id, task.options.concurrency_group)
+    lane = actor.lanes.get(key)
+    if lane is None:
+        lane = actor.lanes[key] = deque()
+    return lane
+
+
+def _pump(state: State, actor: ActorRecord, lane: deque[TaskRecord]) -> None:
+    """Send what may be sent of a lane; fail what cannot run."""
+    unordered = actor.options.out_of_order
+    held: list[TaskRecord] = []
+    while lane:
+        task = lane.popleft()
+        if task.state is not TaskState.WAITING:
+            continue
+        failure = tasks.failed_argument(state, task.deps) if task.deps else None
+        if failure is not None:
+            tasks.fail(state, task, tasks.upstream(task, failure))
+        elif task.missing or actor.state is not ActorState.ALIVE:
+            held.append(task)
+            if not unordered:
+                break
+        else:
+            _send(state, actor, task)
+    lane.extendleft(reversed(held))
+
+
+def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+    worker = actor.worker
+    assert worker is not None, "an actor that is alive has a worker"
+    if not actor.sent:
+        task.started_at = state.now
+        worker.progress_at = state.now
+    move_task(task, TaskEvent.LEASE, state.counts_of(task))
+    task.worker = worker
+    actor.sent[task.id] = task
+    worker.assigned[task.id] = task
+    state.worker_changed(worker)
+    placement.send_run(state, worker, task)
+
+
+def after_call(state: State, actor: ActorRecord) -> None:
+    """A call has ended: the next of those sent is the one that runs."""
+    if actor.sent:
+        first = next(iter(actor.sent.values()))
+        if not first.started_at:
+            first.started_at = state.now
+
+
+# ---- retries -------------------------------------------------------------------------
+
+
+def _use_retry(task: TaskRecord) -> bool:
+    """Take one of the call's retries, if it has one left."""
+    if task.cancelled or not (task.retries == FOREVER or task.attempt <= task.retries):
+        return False
+    task.attempt += 1
+    return True
+
+
+def retry_call(state: State, task: TaskRecord) -> bool:
+    """Send a call again that raised or was lost; its worker has let go of it.
+
+    It goes to the front of its lane: later calls of its caller wait for it.
+    """
+    actor = task.actor
+    if actor is None or actor.state is ActorState.DEAD or not _use_retry(task):
+        return False
+    actor.sent.pop(task.id, None)
+    task.started_at = 0.0
+    move_task(task, TaskEvent.AWAIT_ACTOR, state.counts_of(task))
+    lane = _lane(actor, task)
+    lane.appendleft(task)
+    _pump(state, actor, lane)
+    return True
+
+
+# ---- the end -------------------------------------------------------------------------
+
+
+def on_kill(state: State, actor: ActorRecord, *, no_restart: bool) -> None:
+    """End an actor's process at once; it counts as a crash unless `no_restart`."""
+    if actor.state is ActorState.DEAD:
+        return
+    worker = actor.worker
+    if no_restart:
+        _die(state, actor, KILLED, None)
+    elif worker is not None:
+        placement.stop(state, worker, KILLED, now=True)
+
+
+def unreferenced(state: State, actor: ActorRecord) -> None:
+    """Nothing refers to the actor any more, no handle and no unfinished call: it ends."""
+    if actor.refs > 0:
+        return
+    if actor.state is ActorState.DEAD:
+        _forget(state, actor)
+    elif not actor.options.detached and actor.state is not ActorState.STARTING:
+        _die(state, actor, OUT_OF_SCOPE, None, now=False)
+    # One that starts is looked at again when its constructor has ended: `__init__` may
+    # have effects that its maker counts on.
+
+
+def on_exit(state: State, worker: WorkerRecord, message: messages.ActorExit) -> None:
+    """The actor ends itself: no restart; what it had not begun fails."""
+    actor = worker.actor
+    if actor is not None and actor.worker is worker and actor.state is not ActorState.DEAD:
+        _die(state, actor, message.reason, None, now=False)
+
+
+def _die(
+    state: State,
+    actor: ActorRecord,
+    reason: str,
+    error: UserError | None,
+    *,
+    now: bool = True,
+    keep_name: bool = False,
+) -> None:
+    """The actor is dead from here on; its process ends at once or in order."""
+    move_actor(actor, ActorEvent.DIE)
+    actor.reason = reason
+    actor.error = error
+    # One that crashed keeps its name while there are handles, as in Ray: a program that
+    # makes it anew by its name is to see that it is dead, not silently get another.
+    if not keep_name:
+        _free_name(state, actor)
+    worker, actor.worker = actor.worker, None
+    if worker is not None:
+        for task in list(worker.assigned.values()):
+            placement.unassign(state, worker, task)
+        placement.stop(state, worker, reason, now=now)
+    _fail_calls(state, actor, death_of(actor))
+    args, deps = actor.args, actor.deps
+    actor.args, actor.deps, actor.slots = None, [], []
+    if args is not None:
+        objects.release_argument(state, args)
+    if deps:
+        objects.unpin(state, deps)
+    state.dead_actors.append(actor)
+    state.actor_changed(actor)
+    if actor.refs == 0:
+        _forget(state, actor)
+
+
+def _free_name(state: State, actor: ActorRecord) -> None:
+    key = (actor.options.namespace, actor.options.name)
+    if state.names.get(key) == actor.id:
+        del state.names[key]
+
+
+def _forget(state: State, actor: ActorRecord) -> None:
+    _free_name(state, actor)
+    state.actors.pop(actor.id, None)
+
+
+def _fail_calls(state: State, actor: ActorRecord, failure: Failure) -> None:
+    waiting = [task for lane in actor.lanes.values() for task in lane]
+    actor.lanes.clear()
+    for task in [*actor.sent.values(), *waiting]:
+        if task.state < TaskState.FINISHED:
+            tasks.fail(
+                state,
+                task,
+                Cancelled(task.id, task.options.name) if task.cancelled else failure,
+            )
+    actor.sent.clear()
+
+
+def death_of(actor: ActorRecord) -> ActorDied:
+    """Return why calls of this actor fail."""
+    error = actor.error if isinstance(actor.error, UserError) else None
+    return ActorDied(
+        actor.id,
+        actor.options.class_name,
+        f"The actor {actor.options.class_name} ({short(actor.id)}) is dead: {actor.reason}.",
+        error,
+    )
+
+
+def _unavailable(actor: ActorRecord, what: str = "is being restarted") -> ActorUnavailable:
+    name = actor.options.class_name
+    return ActorUnavailable(actor.id, name, f"The actor {name} ({short(actor.id)}) {what}.")
+
+
+def worker_lost(state: State, worker: WorkerRecord, how: str) -> None:
+    """The actor's process has died: restart it, or it is dead."""
+    actor = worker.actor
+    if actor is None or actor.worker is not worker:
+        return
+    limit = actor.options.max_restarts
+    lost = list(actor.sent.values())
+    if not (limit == FOREVER or actor.restarts < limit):
+        reason = worker.stop_reason or f"its process died ({how})"
+        for task in lost:
+            placement.unassign(state, worker, task)
+        actor.worker = None
+        _die(state, actor, reason, None, keep_name=not worker.stop_reason)
+        return
+    move_actor(actor, ActorEvent.CRASH)
+    actor.restarts += 1
+    actor.worker = None
+    again = []
+    for task in lost:
+        placement.unassign(state, worker, task)
+        if _use_retry(task):
+            again.append(task)
+        else:
+            failure: Failure = _unavailable(actor, f"died during the call ({how}) and restarts")
+            if task.cancelled:
+                failure = Cancelled(task.id, task.options.name)
+            tasks.fail(state, task, failure)
+    for task in reversed(again):
+        actor.sent.pop(task.id, None)
+        task.started_at = 0.0
+        move_task(task, TaskEvent.AWAIT_ACTOR, state.counts_of(task))
+        _lane(actor, task).appendleft(task)
+    state.unplaced.append(actor)
+    state.actor_changed(actor)
+
+
+def owner_lost(state: State, actor: ActorRecord) -> None:
+    """Whoever made the actor died without having ended in order."""
+    _die(state, actor, "its owner died", None)

@@ -1,0 +1,139 @@
+"""Leases: which worker holds which resources.
+
+A worker takes the resources of a shape once and then runs task after task of that
+shape; the amounts come back when it runs dry, waits in `get` (CPU only) or ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from burrow_jupyter.core import messages, resources
+from burrow_jupyter.core.scheduler.records import (
+    ShapeQueue,
+    TaskRecord,
+    TaskState,
+    WorkerRecord,
+    WorkerState,
+)
+from burrow_jupyter.core.scheduler.transitions import (
+    TaskEvent,
+    WorkerEvent,
+    move_task,
+    move_worker,
+)
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.state import State
+
+
+def gpus_for(state: State, units: int) -> tuple[tuple[str, ...], int] | None:
+    """Choose GPUs for a demand: their ids and the share of each; `None` if none fit now.
+
+    A fraction goes to the fullest device that still has room, so that whole devices
+    stay free for those who need one.
+    """
+    if units >= resources.UNIT:
+        whole = units // resources.UNIT
+        free = [gpu for gpu, left in state.gpu_free.items() if left == resources.UNIT]
+        return (tuple(free[:whole]), resources.UNIT) if len(free) >= whole else None
+    room = [(left, index) for index, left in enumerate(state.gpu_free.values()) if left >= units]
+    if not room:
+        return None
+    gpu = list(state.gpu_free)[min(room)[1]]
+    return (gpu,), units
+
+
+def fits(state: State, shape: resources.Shape) -> bool:
+    """Say whether a lease of this shape can be given now."""
+    for name, units in shape:
+        if state.free.get(name, 0) < units:
+            return False
+        if name == resources.GPU and gpus_for(state, units) is None:
+            return False
+    return True
+
+
+def take(state: State, worker: WorkerRecord, shape: resources.Shape) -> None:
+    """Give a worker the lease of a shape that fits."""
+    worker.lease = shape
+    resources.take(shape, state.free)
+    for name, units in shape:
+        if name == resources.GPU:
+            chosen = gpus_for(state, units)
+            assert chosen is not None, "the caller has checked that it fits"
+            worker.gpus, worker.gpu_share = chosen
+            for gpu in worker.gpus:
+                state.gpu_free[gpu] -= worker.gpu_share
+    state.worker_changed(worker)
+
+
+def give_back(state: State, worker: WorkerRecord) -> None:
+    """End a worker's lease. A worker that saw GPUs keeps its mark: it is never reused."""
+    if worker.lease is None:
+        return
+    held = worker.lease
+    if worker.blocked and worker.actor is None:
+        held = tuple(item for item in held if item[0] != resources.CPU)
+    resources.give(held, state.free)
+    for gpu in worker.gpus:
+        state.gpu_free[gpu] += worker.gpu_share
+    worker.gpu_share = 0
+    worker.lease = None
+    if worker.queue is not None:
+        worker.queue.leased.pop(worker.id, None)
+        worker.queue = None
+    state.worker_changed(worker)
+
+
+def lease_tasks(state: State, worker: WorkerRecord, queue: ShapeQueue) -> None:
+    """Let a worker run the tasks of a queue. It is idle, or still starting."""
+    take(state, worker, queue.shape)
+    worker.queue = queue
+    queue.leased[worker.id] = worker
+    if worker.state is WorkerState.IDLE:
+        state.idle[worker.env].pop(worker.id, None)
+        move_worker(worker, WorkerEvent.LEASE)
+    else:
+        state.starting.get(worker.env, {}).pop(worker.id, None)
+
+
+def block(state: State, task: TaskRecord) -> None:
+    """A task waits in `get`: its CPU goes to others, what is held ahead comes back."""
+    worker = task.worker
+    if task.state is not TaskState.LEASED or worker is None or task.actor is not None:
+        return
+    move_task(task, TaskEvent.BLOCK, state.counts_of(task))
+    worker.blocked += 1
+    if worker.blocked == 1 and worker.lease is not None:
+        for name, units in worker.lease:
+            if name == resources.CPU:
+                state.free[name] += units
+    take_back(state, worker)
+    state.worker_changed(worker)
+
+
+def unblock(state: State, task: TaskRecord) -> None:
+    """The task goes on, and has its CPU again even if that is more than there are."""
+    worker = task.worker
+    if task.state is not TaskState.BLOCKED or worker is None:
+        return
+    move_task(task, TaskEvent.UNBLOCK, state.counts_of(task))
+    unblocked(state, worker)
+
+
+def unblocked(state: State, worker: WorkerRecord) -> None:
+    """One of a worker's tasks no longer waits."""
+    worker.blocked -= 1
+    if worker.blocked == 0 and worker.lease is not None:
+        for name, units in worker.lease:
+            if name == resources.CPU:
+                state.free[name] -= units
+    state.worker_changed(worker)
+
+
+def take_back(state: State, worker: WorkerRecord) -> None:
+    """Ask a worker for what it holds ahead."""
+    if not worker.taking_back and len(worker.assigned) > 1:
+        worker.taking_back = True
+        state.send(worker.client, messages.TakeBack())

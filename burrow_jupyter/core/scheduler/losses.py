@@ -1,0 +1,148 @@
+"""What a death means: for the tasks that were there, for what depended on them.
+
+A worker that dies takes only the task that it ran. Which one that was is known exactly:
+the worker keeps a journal in shared memory, from which the loop first replays what had
+ended and then says what had begun.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+from typing import TYPE_CHECKING
+
+from burrow_jupyter.core import limits
+from burrow_jupyter.core.failures import Cancelled, EngineError, Failure, WorkerDied
+from burrow_jupyter.core.scheduler import actors, leases, objects, placement, tasks
+from burrow_jupyter.core.scheduler.commands import Stop, Sweep
+from burrow_jupyter.core.scheduler.records import (
+    ActorState,
+    ClientRecord,
+    TaskRecord,
+    WorkerRecord,
+    WorkerState,
+)
+from burrow_jupyter.core.scheduler.transitions import (
+    TaskEvent,
+    WorkerEvent,
+    move_task,
+    move_worker,
+)
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.state import State
+
+
+def worker_exited(
+    state: State, worker: WorkerRecord, exit_code: int | None, signal: int | None, running: int
+) -> None:
+    """A worker's process is gone, and everything that it had said has been heard.
+
+    Args:
+        running: the task that it had begun and not ended, 0 if none.
+    """
+    how = _how(exit_code, signal)
+    started = worker.client is not None
+    asked = worker.state is WorkerState.STOPPING
+    state.idle.get(worker.env, {}).pop(worker.id, None)
+    state.starting.get(worker.env, {}).pop(worker.id, None)
+    move_worker(worker, WorkerEvent.END)
+    del state.workers[worker.id]
+    state.worker_changed(worker)
+    if not started and not asked:
+        state.start_failures += 1
+    if worker.actor is not None:
+        if not started and not asked and state.start_failures >= limits.CRASH_LOOP_MAX:
+            worker.stop_reason = f"its process could not start ({how})"
+        actors.worker_lost(state, worker, how)
+    else:
+        _lose_tasks(state, worker, exit_code, signal, running)
+    queue = worker.queue
+    leases.give_back(state, worker)
+    if queue is not None and not started and state.start_failures >= limits.CRASH_LOOP_MAX:
+        _fail_queue(state, queue.tasks, how)
+    if worker.client is not None:
+        client_lost(state, worker.client, orderly=asked and not running)
+
+
+def _how(exit_code: int | None, signal: int | None) -> str:
+    if signal is not None:
+        try:
+            name = signals.Signals(signal).name
+        except ValueError:
+            name = f"signal {signal}"
+        return f"killed by {name}"
+    return f"exit code {exit_code}" if exit_code is not None else "its connection broke"
+
+
+def _lose_tasks(
+    state: State, worker: WorkerRecord, exit_code: int | None, signal: int | None, running: int
+) -> None:
+    for task in reversed(list(worker.assigned.values())):
+        placement.unassign(state, worker, task)
+        if task.id != running:
+            if task.cancelled:
+                tasks.fail(state, task, Cancelled(task.id, task.options.name))
+            else:
+                move_task(task, TaskEvent.RETURN, state.counts_of(task))
+                task.started_at = 0.0
+                placement.enqueue(state, task, front=True)
+        elif task.cancelled:
+            tasks.fail(state, task, Cancelled(task.id, task.options.name))
+        elif tasks.may_retry(task):
+            tasks.retry(state, task)
+        else:
+            tasks.fail(state, task, _died(task, worker, exit_code, signal))
+
+
+def _died(
+    task: TaskRecord, worker: WorkerRecord, exit_code: int | None, signal: int | None
+) -> Failure:
+    return WorkerDied(
+        task.options.name,
+        task.id,
+        worker.pid,
+        exit_code,
+        signal,
+        task.attempt,
+        worker.stop_reason,
+    )
+
+
+def _fail_queue(state: State, queued: object, how: str) -> None:
+    """Workers cannot start: what waits for one gets the reason instead of waiting on."""
+    text = (
+        f"worker processes cannot start: the last {limits.CRASH_LOOP_MAX} died before they "
+        f"were ready ({how}); see the head's log, `%burrow logs`"
+    )
+    state.start_failures = 0
+    for task in list(queued):  # type: ignore[call-overload]  # a deque of tasks
+        if task.id in state.tasks and task.worker is None:
+            tasks.fail(state, task, EngineError(text))
+
+
+def client_lost(state: State, client: ClientRecord, *, orderly: bool) -> None:
+    """A driver, worker or observer is gone: what it held and had begun goes too."""
+    if client.peer >= 0:
+        state.peers.pop(client.peer, None)
+    client.peer = -1
+    state.clients.pop(client.id, None)
+    if not orderly:
+        for task in list(client.tasks.values()):
+            if task.id in state.tasks:
+                tasks.on_cancel(state, task, force=client.role == "driver", recursive=True)
+        for actor in list(state.actors.values()):
+            if (
+                actor.client is client
+                and not actor.options.detached
+                and actor.state is not ActorState.DEAD
+            ):
+                actors.owner_lost(state, actor)
+    objects.drop(state, client, list(client.held))
+    objects.unmapped(state, client, [n for n, count in client.mapped.items() for _ in range(count)])
+    keep = [name for name, segment in state.segments.items() if segment.client is client]
+    state.commands.append(Sweep(client.id, keep))
+    if client.role == "driver" and not any(c.role == "driver" for c in state.clients.values()):
+        state.stopping = True
+        state.commands.append(Stop("its last driver is gone"))
+
+

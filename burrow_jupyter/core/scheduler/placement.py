@@ -1,0 +1,439 @@
+"""Placement: ready tasks to workers, workers to be started and ended.
+
+Ready tasks of one resource shape and environment are one queue, so a step costs the
+number of shapes that wait, not of tasks. A worker is given tasks ahead up to about two
+milliseconds of measured work, so that it never idles between short ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from burrow_jupyter.core import limits, messages, resources
+from burrow_jupyter.core.scheduler import leases, objects
+from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, WakeAt
+from burrow_jupyter.core.scheduler.records import (
+    PLAIN_ENV,
+    ActorRecord,
+    ActorState,
+    EnvKey,
+    ShapeQueue,
+    TaskRecord,
+    TaskState,
+    WorkerRecord,
+    WorkerState,
+)
+from burrow_jupyter.core.scheduler.transitions import (
+    ActorEvent,
+    TaskEvent,
+    WorkerEvent,
+    move_actor,
+    move_task,
+    move_worker,
+)
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.state import State
+
+
+def enqueue(state: State, task: TaskRecord, *, front: bool = False) -> None:
+    """Put a task that is READY into the queue of its shape."""
+    options = task.options
+    key = (options.shape, (options.env_vars, options.working_dir))
+    queue = state.queues.get(key)
+    if queue is None:
+        queue = state.queues[key] = ShapeQueue(*key)
+    if front:
+        queue.tasks.appendleft(task)
+    else:
+        queue.tasks.append(task)
+    state.waiting_queues[queue] = None
+
+
+def dispatch(state: State) -> None:
+    """Give work to workers until nothing more can be given."""
+    if state.stopping:
+        return
+    if state.unplaced:
+        _place_actors(state)
+    for queue in list(state.waiting_queues):
+        _feed(state, queue)
+        if not queue.tasks:
+            del state.waiting_queues[queue]
+
+
+def _next_ready(queue: ShapeQueue) -> TaskRecord | None:
+    """Return the first task that is still to run, and drop the others before it."""
+    tasks = queue.tasks
+    while tasks:
+        task = tasks[0]
+        if task.state is TaskState.READY and task.worker is None:
+            return task
+        tasks.popleft()
+    return None
+
+
+def _feed(state: State, queue: ShapeQueue) -> None:
+    # Whoever has nothing to do comes first; then more workers; then work ahead.
+    for worker in list(queue.leased.values()):
+        if not worker.assigned and worker.state is WorkerState.BUSY:
+            task = _next_ready(queue)
+            if task is None:
+                return
+            _assign(state, worker, queue.tasks.popleft())
+    free_leases = sum(
+        1 for w in queue.leased.values() if not w.assigned and w.state is WorkerState.STARTING
+    )
+    while _next_ready(queue) is not None:
+        if free_leases >= len(queue.tasks):
+            break  # as many workers are starting for this queue as it has tasks
+        worker_or_none = _worker_for(state, queue)
+        if worker_or_none is None:
+            break
+        if worker_or_none.state is WorkerState.BUSY:
+            _assign(state, worker_or_none, queue.tasks.popleft())
+        else:
+            free_leases += 1
+    _hold_ahead(state, queue, free_leases)
+
+
+def _hold_ahead(state: State, queue: ShapeQueue, reserved: int) -> None:
+    workers = [
+        w
+        for w in queue.leased.values()
+        if w.assigned and not w.blocked and not w.taking_back and w.state is WorkerState.BUSY
+    ]
+    while workers and len(queue.tasks) > reserved:
+        fed = []
+        for worker in workers:
+            task = _next_ready(queue)
+            if task is None:
+                return
+            if not _may_hold(worker, task):
+                continue
+            _assign(state, worker, queue.tasks.popleft())
+            fed.append(worker)
+        workers = fed
+
+
+def _may_hold(worker: WorkerRecord, task: TaskRecord) -> bool:
+    average = task.code.average_s if task.code is not None else -1.0
+    return (
+        0 <= average <= limits.HELD_AHEAD_LONGEST_S
+        and worker.load_s < limits.HELD_AHEAD_TARGET_S
+        and len(worker.assigned) < limits.HELD_AHEAD_MAX
+        and not task.options.max_calls
+    )
+
+
+def _worker_for(state: State, queue: ShapeQueue) -> WorkerRecord | None:
+    """Lease a worker to a queue: an idle one, one that starts already, or a new one."""
+    if not leases.fits(state, queue.shape):
+        return None
+    if not any(name == resources.GPU for name, _ in queue.shape):
+        idle = state.idle.get(queue.env)
+        if idle:
+            worker = next(iter(idle.values()))
+            leases.lease_tasks(state, worker, queue)
+            return worker
+        starting = state.starting.get(queue.env)
+        if starting:
+            worker = next(iter(starting.values()))
+            leases.lease_tasks(state, worker, queue)
+            return worker
+    if not _room_for_worker(state, queue.env):
+        return None
+    worker = new_worker(state, queue.env)
+    leases.lease_tasks(state, worker, queue)
+    _start(state, worker, actor=False)
+    return worker
+
+
+def _room_for_worker(state: State, env: EnvKey) -> bool:
+    """Say whether one more process may be started; make room by ending an idle one."""
+    if len(state.workers) < limits.WORKERS_MAX:
+        return True
+    for other, idle in state.idle.items():
+        if other != env and idle:
+            stop(state, next(iter(idle.values())), "its place is needed")
+            return False  # when it has gone
+    return False
+
+
+def new_worker(state: State, env: EnvKey) -> WorkerRecord:
+    """Make the record of a worker that is to be started."""
+    worker = WorkerRecord(state.next_client, env, state.now)
+    state.next_client += 1
+    state.workers[worker.id] = worker
+    state.starting.setdefault(env, {})[worker.id] = worker
+    state.worker_changed(worker)
+    return worker
+
+
+def _start(state: State, worker: WorkerRecord, *, actor: bool) -> None:
+    # The ids say themselves whether the variable is set: a worker without GPUs sees
+    # the machine's as the notebook does, one with GPUs exactly its own.
+    gpus = worker.gpus or None
+    state.commands.append(StartWorker(worker.id, worker.env, gpus, actor))
+
+
+def start_spare(state: State, count: int) -> None:
+    """Start workers before anybody needs them."""
+    for _ in range(count):
+        _start(state, new_worker(state, PLAIN_ENV), actor=False)
+
+
+def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    if not worker.assigned:
+        worker.progress_at = state.now
+        task.started_at = state.now
+        state.worker_changed(worker)
+    counts = state.counts_of(task)
+    move_task(task, TaskEvent.LEASE, counts)
+    task.worker = worker
+    worker.assigned[task.id] = task
+    code = task.code
+    if code is not None:
+        if code.average_s > 0:
+            task.estimate_s = code.average_s
+            worker.load_s += code.average_s
+        else:
+            task.estimate_s = 0.0
+    send_run(state, worker, task)
+
+
+def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    """Send a task, and what the worker does not know yet of it."""
+    client = worker.client
+    assert client is not None, "only a worker that said hello is given work"
+    code = task.code
+    code_id = 0
+    if code is not None:
+        code_id = code.id
+        send_code(state, worker, code_id)
+    if task.options_id not in worker.options:
+        worker.options.add(task.options_id)
+        state.send(client, messages.Options(task.options_id, task.options))
+    values: list[messages.Value | None] = []
+    for object_id in task.deps:
+        value = state.objects[object_id].value
+        objects.map_value(state, client, value)
+        values.append(value)
+    state.send(
+        client,
+        messages.Run(
+            task.id,
+            code_id,
+            task.options_id,
+            task.method,
+            task.args,
+            task.slots,
+            values,
+            task.deps,
+            task.run_id,
+            task.attempt,
+            task.items,
+        ),
+    )
+    if task.args is not None:
+        objects.map_value(state, client, task.args)
+
+
+def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
+    """Send a function or class to a worker that has not got it."""
+    if code_id not in worker.codes:
+        worker.codes.add(code_id)
+        value = state.codes[code_id].value
+        assert worker.client is not None, "only a worker that said hello is given work"
+        objects.map_value(state, worker.client, value)
+        state.send(worker.client, messages.Code(code_id, value))
+
+
+# ---- actors --------------------------------------------------------------------------
+
+
+def _place_actors(state: State) -> None:
+    left = []
+    while state.unplaced:
+        actor = state.unplaced.popleft()
+        if actor.state not in (ActorState.PENDING, ActorState.RESTARTING):
+            continue
+        if not _place(state, actor):
+            left.append(actor)
+    state.unplaced.extend(left)
+
+
+def _place(state: State, actor: ActorRecord) -> bool:
+    options = actor.options
+    if not (leases.fits(state, options.placing) and leases.fits(state, options.shape)):
+        return False
+    if not _room_for_worker(state, PLAIN_ENV):
+        return False
+    worker = new_worker(state, (options.env_vars, options.working_dir))
+    state.starting[worker.env].pop(worker.id)
+    worker.actor = actor
+    actor.worker = worker
+    leases.take(state, worker, options.shape)
+    _start(state, worker, actor=True)
+    move_actor(actor, ActorEvent.PLACE)
+    state.actor_changed(actor)
+    return True
+
+
+# ---- a worker's life -----------------------------------------------------------------
+
+
+def worker_ready(state: State, worker: WorkerRecord) -> None:
+    """A worker has said hello: it gets what it was started for, or waits."""
+    state.start_failures = 0
+    if worker.lease is None:
+        state.starting.get(worker.env, {}).pop(worker.id, None)
+    move_worker(worker, WorkerEvent.HELLO)
+    state.worker_changed(worker)
+    if worker.state is WorkerState.STOPPING:
+        return
+    if worker.actor is not None:
+        move_worker(worker, WorkerEvent.LEASE)
+        _send_actor(state, worker, worker.actor)
+    elif worker.lease is not None and worker.queue is not None:
+        move_worker(worker, WorkerEvent.LEASE)
+        if not _feed_one(state, worker):
+            release(state, worker)
+    else:
+        rest(state, worker)
+
+
+def _feed_one(state: State, worker: WorkerRecord) -> bool:
+    queue = worker.queue
+    if queue is None or _next_ready(queue) is None:
+        return False
+    _assign(state, worker, queue.tasks.popleft())
+    return True
+
+
+def _send_actor(state: State, worker: WorkerRecord, actor: ActorRecord) -> None:
+    assert worker.client is not None, "it has just said hello"
+    send_code(state, worker, actor.code.id)
+    values: list[messages.Value | None] = []
+    for object_id in actor.deps:
+        value = state.objects[object_id].value
+        objects.map_value(state, worker.client, value)
+        values.append(value)
+    if actor.args is not None:
+        objects.map_value(state, worker.client, actor.args)
+    state.send(
+        worker.client,
+        messages.BecomeActor(
+            actor.id,
+            actor.code.id,
+            actor.options,
+            actor.args,
+            actor.slots,
+            values,
+            actor.run_id,
+            actor.restarts,
+        ),
+    )
+
+
+def after_task(state: State, worker: WorkerRecord) -> None:
+    """A worker's task has ended: give it the next, or let it rest."""
+    worker.progress_at = state.now
+    if worker.assigned:
+        first = next(iter(worker.assigned.values()))
+        if not first.started_at:
+            first.started_at = state.now
+        return
+    worker.load_s = 0.0
+    worker.taking_back = False
+    if worker.actor is None and worker.state is WorkerState.BUSY and not _feed_one(state, worker):
+        release(state, worker)
+
+
+def release(state: State, worker: WorkerRecord) -> None:
+    """A worker has run dry: its lease ends, and one that saw GPUs ends with it."""
+    if worker.gpus:
+        # The devices are free when the process is gone and its memory on them with it.
+        stop(state, worker, "it had GPUs, so its environment is stale")
+        return
+    leases.give_back(state, worker)
+    move_worker(worker, WorkerEvent.RELEASE)
+    rest(state, worker)
+
+
+def rest(state: State, worker: WorkerRecord) -> None:
+    """Let a worker wait for work, for some time."""
+    worker.idle_since = state.now
+    state.idle.setdefault(worker.env, {})[worker.id] = worker
+    state.worker_changed(worker)
+    if len(state.idle[worker.env]) > _spare(state, worker.env):
+        state.commands.append(WakeAt(state.now + limits.IDLE_WORKER_KEEP_S))
+    if any(len(other.assigned) > 1 and other.actor is None for other in state.workers.values()):
+        state.commands.append(WakeAt(state.now + limits.TAKE_BACK_AFTER_S))
+
+
+def _spare(state: State, env: EnvKey) -> int:
+    """How many idle workers to keep: as many as CPUs, but none of a special environment."""
+    return max(1, -(-state.settings.cpus // resources.UNIT)) if env == PLAIN_ENV else 0
+
+
+def retire_idle(state: State) -> None:
+    """End workers that have been idle for some time and are more than will be needed."""
+    for env, idle in state.idle.items():
+        surplus = len(idle) - _spare(state, env)
+        if surplus <= 0:
+            continue
+        for worker in list(idle.values())[:surplus]:
+            if state.now - worker.idle_since >= limits.IDLE_WORKER_KEEP_S - 1e-6:
+                stop(state, worker, "idle")
+            else:
+                state.commands.append(WakeAt(worker.idle_since + limits.IDLE_WORKER_KEEP_S))
+
+
+def take_back_late(state: State) -> None:
+    """Where workers are idle, fetch what others hold ahead and cannot start soon."""
+    if not any(state.idle.values()):
+        return
+    for worker in state.workers.values():
+        if len(worker.assigned) < 2 or worker.actor is not None or worker.taking_back:
+            continue
+        due = worker.progress_at + limits.TAKE_BACK_AFTER_S
+        if state.now >= due - 1e-6:
+            leases.take_back(state, worker)
+        else:
+            state.commands.append(WakeAt(due))
+
+
+def stop(state: State, worker: WorkerRecord, reason: str, *, now: bool = False) -> None:
+    """End a worker: ask it, with a bound, or at once. Its lease stays until it is gone."""
+    state.idle.get(worker.env, {}).pop(worker.id, None)
+    state.starting.get(worker.env, {}).pop(worker.id, None)
+    if worker.state is not WorkerState.STOPPING:
+        worker.stop_reason = reason
+    move_worker(worker, WorkerEvent.STOP)
+    state.worker_changed(worker)
+    if not now:
+        state.send(worker.client, messages.Exit(reason))
+    state.commands.append(StopWorker(worker.id, 0.0 if now else limits.STOP_GRACE_S))
+
+
+def returned(state: State, worker: WorkerRecord, task_ids: list[int]) -> None:
+    """A worker gives tasks back unstarted: they queue again, in front and in order."""
+    worker.taking_back = False
+    for task_id in reversed(task_ids):
+        task = worker.assigned.get(task_id)
+        if task is None:
+            continue
+        unassign(state, worker, task)
+        move_task(task, TaskEvent.RETURN, state.counts_of(task))
+        task.started_at = 0.0
+        enqueue(state, task, front=True)
+
+
+def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    """Take a task off a worker's list, whatever is to become of it."""
+    del worker.assigned[task.id]
+    worker.load_s -= task.estimate_s
+    task.worker = None
+    if task.state is TaskState.BLOCKED:
+        leases.unblocked(state, worker)

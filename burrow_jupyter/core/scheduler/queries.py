@@ -1,0 +1,346 @@
+"""Answers about the state: rows for people, the state feed, look-ups of names.
+
+Reads only (a look-up of an actor may give its caller a handle). Rows are made when
+somebody asks, never while tasks run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.core import feed, messages, resources
+from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.scheduler import objects
+from burrow_jupyter.core.scheduler.records import (
+    ActorRecord,
+    ActorState,
+    ClientRecord,
+    ObjectState,
+    TaskRecord,
+    TaskState,
+    WorkerRecord,
+    WorkerState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from burrow_jupyter.core.scheduler.state import State
+
+
+def welcome(state: State, client_id: int, info: dict[str, Any]) -> messages.Welcome:
+    """Return the answer to a `Hello`; the loop fills in what it knows of the machine."""
+    settings = state.settings
+    return messages.Welcome(
+        client_id,
+        settings.session,
+        settings.namespace,
+        "",
+        "",
+        resources.to_quantity(settings.cpus),
+        info,
+    )
+
+
+def totals(state: State) -> dict[str, float]:
+    """Return all resources of the burrow."""
+    return {name: resources.to_quantity(n) for name, n in state.settings.resources.items()}
+
+
+def available(state: State) -> dict[str, float]:
+    """Return what is not leased; never below zero."""
+    return {name: resources.to_quantity(max(0, units)) for name, units in state.free.items()}
+
+
+# ---- rows ------------------------------------------------------------------------------
+
+_TASK_WORDS = {
+    TaskState.WAITING: "waiting",
+    TaskState.READY: "ready",
+    TaskState.LEASED: "running",
+    TaskState.BLOCKED: "blocked",
+    TaskState.FINISHED: "finished",
+    TaskState.FAILED: "failed",
+    TaskState.CANCELLED: "cancelled",
+}
+
+
+def task_word(task: TaskRecord) -> str:
+    """Return a task's state for people; one that is held ahead has not begun."""
+    worker = task.worker
+    if (
+        task.state is TaskState.LEASED
+        and worker is not None
+        and worker.actor is None
+        and next(iter(worker.assigned)) != task.id
+    ):
+        return "ready"
+    return _TASK_WORDS[task.state]
+
+
+def _short(any_id: int) -> str:
+    return short(any_id) if any_id else ""
+
+
+def task_row(task: TaskRecord) -> feed.TaskRow:
+    """Return a task as observers see it."""
+    return feed.TaskRow(
+        id=short(task.id),
+        name=task.options.name,
+        state=task_word(task),
+        worker=str(task.worker.id) if task.worker is not None else "",
+        actor=short(task.actor.id) if task.actor is not None else "",
+        run=_short(task.run_id),
+        parent=_short(task.parent),
+        attempt=task.attempt,
+        submitted_at=task.submitted_at,
+        started_at=task.started_at,
+        ended_at=task.ended_at,
+        error=task.error,
+    )
+
+
+def actor_row(actor: ActorRecord) -> feed.ActorRow:
+    """Return an actor as observers see it."""
+    running = next(iter(actor.sent.values()), None)
+    return feed.ActorRow(
+        id=short(actor.id),
+        class_name=actor.options.class_name,
+        name=actor.options.name,
+        state=actor.state.name.lower(),
+        pid=actor.worker.pid if actor.worker is not None else 0,
+        worker=str(actor.worker.id) if actor.worker is not None else "",
+        run=_short(actor.run_id),
+        method=running.method if running is not None else "",
+        queued=max(0, actor.calls - (running is not None)),
+        finished=actor.finished,
+        restarts=actor.restarts,
+        reason=actor.reason,
+        created_at=actor.created_at,
+    )
+
+
+def worker_row(worker: WorkerRecord, rss_bytes: int, cpu_percent: float) -> feed.WorkerRow:
+    """Return a worker as observers see it; the loop has measured its process."""
+    first = next(iter(worker.assigned.values()), None)
+    word = worker.state.name.lower()
+    if worker.blocked:
+        word = "blocked"
+    elif worker.state is WorkerState.BUSY and worker.actor is not None and first is None:
+        word = "idle"
+    return feed.WorkerRow(
+        id=str(worker.id),
+        pid=worker.pid,
+        state=word,
+        actor=short(worker.actor.id) if worker.actor is not None else "",
+        task=first.options.name if first is not None else "",
+        run=_short(first.run_id) if first is not None else "",
+        rss_bytes=rss_bytes,
+        cpu_percent=cpu_percent,
+        finished=worker.finished,
+        started_at=worker.started_at,
+        gpus=[int(g) if g.isdigit() else -1 for g in worker.gpus],
+    )
+
+
+def function_rows(state: State, names: list[str]) -> list[feed.FunctionRow]:
+    """Return the counts of these functions. Tasks held ahead count as ready."""
+    ahead: dict[str, int] = {}
+    for worker in state.workers.values():
+        if worker.actor is None and len(worker.assigned) > 1:
+            for index, task in enumerate(worker.assigned.values()):
+                if index:
+                    ahead[task.options.name] = ahead.get(task.options.name, 0) + 1
+    rows = []
+    for name in names:
+        counts = state.functions[name].counts
+        held = ahead.get(name, 0)
+        rows.append(
+            feed.FunctionRow(
+                id=name,
+                waiting=counts[TaskState.WAITING],
+                ready=counts[TaskState.READY] + held,
+                running=counts[TaskState.LEASED] + counts[TaskState.BLOCKED] - held,
+                finished=counts[TaskState.FINISHED],
+                failed=counts[TaskState.FAILED],
+                cancelled=counts[TaskState.CANCELLED],
+            )
+        )
+    return rows
+
+
+def object_totals(state: State, free_bytes: int, disk_bytes: int) -> feed.ObjectTotals:
+    """Return the store in numbers; the loop knows what lies free and on disk."""
+    return feed.ObjectTotals(
+        count=sum(o.state is ObjectState.READY for o in state.objects.values())
+        if len(state.objects) < 10_000
+        else len(state.objects),
+        inline_bytes=state.inline_bytes,
+        shared_count=len(state.segments),
+        shared_bytes=state.shared_bytes,
+        free_bytes=free_bytes,
+        disk_bytes=disk_bytes,
+        capacity_bytes=state.settings.store_bytes,
+    )
+
+
+def resource_rows(state: State) -> list[feed.ResourceRow]:
+    """Return every resource with what is used of it."""
+    return [
+        feed.ResourceRow(
+            id=name,
+            total=resources.to_quantity(total),
+            used=resources.to_quantity(total - state.free.get(name, 0)),
+        )
+        for name, total in state.settings.resources.items()
+    ]
+
+
+# ---- questions -------------------------------------------------------------------------
+
+
+class _Refused(Exception):
+    """A question that has no answer; `kind` tells the client which error to raise."""
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def answer(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
+    """Answer a question, or return `None` if the loop answers it."""
+    question = _QUESTIONS.get(message.what)
+    if question is None:
+        return messages.Answer(message.request_id, None, f"no question {message.what!r}", "value")
+    try:
+        return messages.Answer(message.request_id, question(state, client, *message.args))
+    except _Refused as refused:
+        return messages.Answer(message.request_id, None, str(refused), refused.kind)
+
+
+def _named(state: State, client: ClientRecord, name: str, namespace: str) -> dict[str, Any]:
+    actor_id = state.names.get((namespace, name))
+    actor = state.actors.get(actor_id) if actor_id is not None else None
+    if actor is None or actor.state is ActorState.DEAD:
+        text = f"Failed to look up actor with name {name!r}"
+        living = sorted(n for space, n in state.names if space == namespace)[:5]
+        if living:
+            text += f" in this namespace; there are: {', '.join(living)}"
+        raise _Refused(text, "lookup")
+    return {
+        "actor": actor.id,
+        "code": actor.code.id,
+        "class_name": actor.options.class_name,
+        "options": actor.options,
+    }
+
+
+def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
+    """Say how the tasks that make these objects stand, in the order asked."""
+    rows = []
+    ended = {task.id: task for task in state.history}
+    for object_id in ids:
+        record = state.objects.get(object_id)
+        task = record.task if record is not None else None
+        task = task or state.tasks.get(object_id) or ended.get(object_id)
+        if task is not None:
+            rows.append(_plain(task_row(task)))
+        else:
+            word = "unknown"
+            if record is not None:
+                word = "failed" if record.failure is not None else "finished"
+            rows.append({"id": short(object_id), "state": word})
+    return rows
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _describe_actors(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
+    dead = {actor.id: actor for actor in state.dead_actors}
+    rows = []
+    for actor_id in ids:
+        actor = state.actors.get(actor_id) or dead.get(actor_id)
+        rows.append(
+            _plain(actor_row(actor))
+            if actor is not None
+            else {"id": short(actor_id), "state": "unknown"}
+        )
+    return rows
+
+
+def _tasks(state: State, client: ClientRecord, run_id: int = 0) -> list[dict[str, Any]]:
+    everything = [*state.history, *state.tasks.values()]
+    return [_plain(task_row(t)) for t in everything if not run_id or t.run_id == run_id]
+
+
+def _actors(state: State, client: ClientRecord) -> list[dict[str, Any]]:
+    everything = {a.id: a for a in [*state.dead_actors, *state.actors.values()]}
+    return [_plain(actor_row(a)) for a in everything.values()]
+
+
+def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
+    rows = []
+    for record in state.objects.values():
+        value = record.value
+        rows.append(
+            {
+                "id": short(record.id),
+                "state": record.state.name.lower(),
+                "size_bytes": 0 if value is None else len(value.data) + value.size,
+                "where": ""
+                if value is None
+                else ("shared memory" if value.segment else "inline"),
+                "refs": record.refs,
+                "held_here": record.id in client.held,
+                "task": record.task.options.name if record.task is not None else "",
+            }
+        )
+    return rows
+
+
+def _workers(state: State, client: ClientRecord) -> list[dict[str, Any]]:
+    return [_plain(worker_row(w, 0, 0.0)) for w in state.workers.values()]
+
+
+def _functions(state: State, client: ClientRecord) -> list[dict[str, Any]]:
+    return [_plain(row) for row in function_rows(state, list(state.functions))]
+
+
+def _run_counts(state: State, client: ClientRecord, run_id: int) -> int:
+    run = state.runs.get(run_id)
+    return len(run.tasks) if run is not None else 0
+
+
+def _named_actors(
+    state: State, client: ClientRecord, all_namespaces: bool, namespace: str
+) -> list[dict[str, str]]:
+    return [
+        {"name": name, "namespace": space}
+        for (space, name), actor_id in state.names.items()
+        if (all_namespaces or space == namespace)
+        and state.actors[actor_id].state is not ActorState.DEAD
+    ]
+
+
+def _hold_actor(state: State, client: ClientRecord, actor_id: int) -> bool:
+    objects.hold(state, client, [actor_id])
+    return True
+
+
+_QUESTIONS: dict[str, Callable[..., Any]] = {
+    "totals": lambda state, client: totals(state),
+    "available": lambda state, client: available(state),
+    "named actor": _named,
+    "named actors": _named_actors,
+    "describe tasks": _describe_tasks,
+    "describe actors": _describe_actors,
+    "tasks": _tasks,
+    "actors": _actors,
+    "objects": _objects,
+    "workers": _workers,
+    "functions": _functions,
+    "unfinished in run": _run_counts,
+    "ping": lambda state, client: True,
+}

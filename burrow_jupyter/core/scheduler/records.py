@@ -1,0 +1,359 @@
+"""What the scheduler remembers of tasks, actors, objects, workers and clients.
+
+Records are plain slotted objects; `state` fields are written by `transitions.move`
+alone. Who is in which index is said, and proved by `check`, in `state.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core import resources
+    from burrow_jupyter.core.failures import Failure
+    from burrow_jupyter.core.messages import Value
+    from burrow_jupyter.core.options import ActorOptions, TaskOptions
+
+
+class TaskState(IntEnum):
+    """Of one submitted call."""
+
+    WAITING = 0  # for its arguments (or, of an actor call, for its turn)
+    READY = 1  # queued under its shape
+    LEASED = 2  # sent to a worker: runs there, or is held ahead
+    BLOCKED = 3  # runs, and waits in `get`; its CPU is given back
+    FINISHED = 4
+    FAILED = 5
+    CANCELLED = 6
+
+
+class ActorState(IntEnum):
+    """Of one actor."""
+
+    PENDING = 0  # for arguments or resources
+    STARTING = 1  # its process starts, or its constructor runs
+    ALIVE = 2
+    RESTARTING = 3  # its process died; it waits to be placed again
+    DEAD = 4
+
+
+class WorkerState(IntEnum):
+    """Of one worker process."""
+
+    STARTING = 0  # asked for; has not said hello
+    IDLE = 1
+    BUSY = 2  # has a lease: runs tasks, or is an actor
+    STOPPING = 3  # was told to end
+    GONE = 4
+
+
+class ObjectState(IntEnum):
+    """Of one object."""
+
+    PENDING = 0
+    READY = 1
+    FAILED = 2
+
+
+ENDED = TaskState.FINISHED
+"""States from here on are final."""
+
+
+class CodeRecord:
+    """One function or class that a client has defined."""
+
+    __slots__ = ("average_s", "id", "name", "value")
+
+    def __init__(self, code_id: int, name: str, value: Value) -> None:
+        self.id = code_id
+        self.name = name
+        self.value = value
+        self.average_s = -1.0  # of measured runs, moving; negative: none yet
+
+
+class ObjectRecord:
+    """One object: its value or failure, and who still needs it."""
+
+    __slots__ = ("dependants", "failure", "getters", "id", "refs", "state", "task", "value")
+
+    def __init__(self, object_id: int, task: TaskRecord | None) -> None:
+        self.id = object_id
+        self.state = ObjectState.PENDING
+        self.refs = 0  # clients that hold it + tasks, objects and code that contain it
+        self.value: Value | None = None
+        self.failure: Failure | None = None
+        self.task = task  # that makes it, while it is pending
+        self.dependants: list[TaskRecord | ActorRecord] | None = None
+        self.getters: list[GetRecord] | None = None
+
+
+class GetRecord:
+    """One client's wish to be told of objects; blocks a task while `need` is above 0."""
+
+    __slots__ = ("client", "need", "task", "values")
+
+    def __init__(
+        self, client: ClientRecord, need: int, task: TaskRecord | None, values: bool
+    ) -> None:
+        self.client = client
+        self.need = need
+        self.task = task
+        self.values = values
+
+
+class TaskRecord:
+    """One submitted call of a function, or of an actor's method."""
+
+    __slots__ = (
+        "actor",
+        "args",
+        "attempt",
+        "cancelled",
+        "children",
+        "client",
+        "code",
+        "deps",
+        "ended_at",
+        "error",
+        "estimate_s",
+        "id",
+        "items",
+        "method",
+        "missing",
+        "options",
+        "options_id",
+        "parent",
+        "retries",
+        "run_id",
+        "slots",
+        "started_at",
+        "state",
+        "submitted_at",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        task_id: int,
+        client: ClientRecord,
+        code: CodeRecord | None,
+        options_id: int,
+        options: TaskOptions,
+        args: Value | None,
+        deps: list[int],
+        slots: list[int | str],
+        run_id: int,
+        parent: int,
+        now: float,
+    ) -> None:
+        self.id = task_id
+        self.client = client
+        self.code = code
+        self.options_id = options_id
+        self.options = options
+        self.args = args
+        self.deps = deps
+        self.slots = slots
+        self.run_id = run_id
+        self.parent = parent
+        self.submitted_at = now
+        self.started_at = 0.0
+        self.ended_at = 0.0
+        self.state = TaskState.WAITING
+        self.missing = 0  # arguments that are not ready
+        self.attempt = 1
+        self.cancelled = False
+        self.worker: WorkerRecord | None = None
+        self.actor: ActorRecord | None = None
+        self.method = ""
+        self.retries = 0  # of an actor's call, when the actor crashes or the call raises
+        self.children: list[int] | None = None
+        self.estimate_s = 0.0  # of its run, as counted in its worker's load
+        self.items = 0  # that its generator has yielded
+        self.error = ""
+
+
+class ActorRecord:
+    """One actor, from its creation to some time after its death."""
+
+    __slots__ = (
+        "args",
+        "calls",
+        "client",
+        "code",
+        "created_at",
+        "deps",
+        "error",
+        "finished",
+        "id",
+        "lanes",
+        "missing",
+        "options",
+        "reason",
+        "refs",
+        "repr",
+        "restarts",
+        "run_id",
+        "sent",
+        "slots",
+        "state",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        actor_id: int,
+        client: ClientRecord,
+        code: CodeRecord,
+        options: ActorOptions,
+        args: Value | None,
+        deps: list[int],
+        slots: list[int | str],
+        run_id: int,
+        now: float,
+    ) -> None:
+        self.id = actor_id
+        self.client = client
+        self.code = code
+        self.options = options
+        self.args = args
+        self.deps = deps
+        self.slots = slots
+        self.run_id = run_id
+        self.created_at = now
+        self.state = ActorState.PENDING
+        self.missing = 0
+        self.refs = 0
+        self.worker: WorkerRecord | None = None
+        self.lanes: dict[tuple[int, str], deque[TaskRecord]] = {}
+        self.sent: dict[int, TaskRecord] = {}
+        self.calls = 0  # unfinished, sent or not
+        self.finished = 0
+        self.restarts = 0
+        self.reason = ""
+        self.error: Failure | None = None
+        self.repr = ""
+
+
+class WorkerRecord:
+    """One worker process."""
+
+    __slots__ = (
+        "actor",
+        "assigned",
+        "blocked",
+        "client",
+        "codes",
+        "env",
+        "finished",
+        "gpu_share",
+        "gpus",
+        "id",
+        "idle_since",
+        "lease",
+        "load_s",
+        "options",
+        "pid",
+        "progress_at",
+        "queue",
+        "started_at",
+        "state",
+        "stop_reason",
+        "taking_back",
+    )
+
+    def __init__(self, worker_id: int, env: EnvKey, now: float) -> None:
+        self.id = worker_id
+        self.env = env
+        self.state = WorkerState.STARTING
+        self.client: ClientRecord | None = None  # None until it said hello
+        self.pid = 0
+        self.lease: resources.Shape | None = None  # what it holds; () is a lease too
+        self.queue: ShapeQueue | None = None  # from which it is fed
+        self.assigned: dict[int, TaskRecord] = {}  # in the order of their start
+        self.actor: ActorRecord | None = None
+        self.codes: set[int] = set()  # that it has been sent
+        self.options: set[int] = set()
+        self.gpus: tuple[str, ...] = ()
+        self.gpu_share = 0
+        self.blocked = 0  # of its tasks wait in `get`
+        self.load_s = 0.0  # estimated time of what is assigned
+        self.finished = 0
+        self.started_at = now
+        self.idle_since = now
+        self.progress_at = now
+        self.taking_back = False
+        self.stop_reason = ""
+
+
+EnvKey = tuple[tuple[tuple[str, str], ...], str]
+"""Environment variables and working directory that a worker was started with."""
+
+PLAIN_ENV: EnvKey = ((), "")
+
+
+class ShapeQueue:
+    """Ready tasks of one resource shape and environment, oldest first."""
+
+    __slots__ = ("env", "leased", "shape", "tasks")
+
+    def __init__(self, shape: resources.Shape, env: EnvKey) -> None:
+        self.shape = shape
+        self.env = env
+        self.tasks: deque[TaskRecord] = deque()  # cancelled ones are skipped when popped
+        self.leased: dict[int, WorkerRecord] = {}
+
+
+class ClientRecord:
+    """One driver or worker as a client: what it holds and has made."""
+
+    __slots__ = ("held", "id", "info", "mapped", "peer", "pid", "role", "tasks", "worker")
+
+    def __init__(self, client_id: int, peer: int, role: str, pid: int) -> None:
+        self.id = client_id
+        self.peer = peer  # -1 when it is gone
+        self.role = role
+        self.pid = pid
+        self.worker: WorkerRecord | None = None
+        self.held: set[int] = set()  # objects and actors
+        self.mapped: dict[str, int] = {}  # segments it was told of and may look into
+        self.tasks: dict[int, TaskRecord] = {}  # unfinished, that it submitted
+        self.info: dict[str, object] = {}
+
+
+class SegmentRecord:
+    """One file of shared memory that holds an object."""
+
+    __slots__ = ("client", "live", "mapped", "name", "size")
+
+    def __init__(self, name: str, size: int, client: ClientRecord) -> None:
+        self.name = name
+        self.size = size
+        self.client = client  # that made it, and can use it again
+        self.live = True  # an object lies in it
+        self.mapped = 0
+
+
+class RunRecord:
+    """One execution of one cell."""
+
+    __slots__ = ("cell_id", "id", "label", "message_id", "tasks")
+
+    def __init__(self, run_id: int, label: str, cell_id: str, message_id: str) -> None:
+        self.id = run_id
+        self.label = label
+        self.cell_id = cell_id
+        self.message_id = message_id
+        self.tasks: dict[int, TaskRecord] = {}  # unfinished
+
+
+class FunctionCounts:
+    """Calls of one function by state; `counts` is indexed by `TaskState`."""
+
+    __slots__ = ("counts", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counts = [0] * len(TaskState)

@@ -1,0 +1,310 @@
+"""The scheduler: events in, messages and commands out. It decides; the loop does.
+
+    scheduler = Scheduler(settings)
+    scheduler.receive(peer, messages, now)      # or connected, lost, exited, tick
+    sends, commands = scheduler.drain()
+
+No clock, socket, thread or randomness is in here or below: the same events give the
+same decisions, so that a history can be replayed and thousands can be simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from burrow_jupyter.core import messages
+from burrow_jupyter.core.scheduler import actors, losses, objects, placement, queries, tasks
+from burrow_jupyter.core.scheduler.commands import Command, Stop
+from burrow_jupyter.core.scheduler.records import (
+    ActorRecord,
+    ClientRecord,
+    CodeRecord,
+    RunRecord,
+    TaskState,
+    WorkerRecord,
+    WorkerState,
+)
+from burrow_jupyter.core.scheduler.state import Settings, State
+from burrow_jupyter.core.scheduler import leases
+
+
+class ProtocolError(Exception):
+    """A peer said what it may not say; its connection is to be closed."""
+
+
+class Scheduler:
+    """One burrow's decisions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.state = State(settings)
+        placement.start_spare(self.state, settings.prestart)
+
+    # ---- events ----------------------------------------------------------------------
+
+    def receive(self, peer: int, batch: Sequence[Any], now: float) -> None:
+        """Take the messages of one frame, in order.
+
+        Raises:
+            ProtocolError: the peer did not introduce itself, or is no worker and speaks as one.
+        """
+        state = self.state
+        state.now = now
+        for message in batch:
+            client = state.peers.get(peer)
+            if client is None:
+                self._hello(peer, message)
+            else:
+                handler = _HANDLERS.get(type(message))
+                if handler is None:
+                    msg = f"a {client.role} may not send {type(message).__name__}"
+                    raise ProtocolError(msg)
+                handler(state, client, message)
+            if state.woken or state.unreferenced:
+                self._follow_up()
+        placement.dispatch(state)
+
+    def lost(self, peer: int, now: float) -> None:
+        """A connection broke. A worker's loss is told by `exited`, with its last words."""
+        state = self.state
+        state.now = now
+        client = state.peers.get(peer)
+        if client is None or client.worker is not None:
+            return
+        if client.role == "observer":
+            del state.peers[peer]
+            del state.clients[client.id]
+            state.observed = any(c.role == "observer" for c in state.clients.values())
+        else:
+            losses.client_lost(state, client, orderly=False)
+            self._follow_up()
+            placement.dispatch(state)
+
+    def exited(
+        self, worker_id: int, exit_code: int | None, signal: int | None, running: int, now: float
+    ) -> None:
+        """A worker's process is gone and what it had said was received.
+
+        Args:
+            worker_id: its number.
+            exit_code: of a process that ended by itself.
+            signal: that killed it.
+            running: the task that it had begun and not ended, 0 if none.
+            now: the time.
+        """
+        state = self.state
+        state.now = now
+        worker = state.workers.get(worker_id)
+        if worker is None:
+            return
+        losses.worker_exited(state, worker, exit_code, signal, running)
+        self._follow_up()
+        placement.dispatch(state)
+
+    def forked(self, worker_id: int, pid: int) -> None:
+        """A worker's process exists."""
+        worker = self.state.workers.get(worker_id)
+        if worker is not None:
+            worker.pid = pid
+            self.state.worker_changed(worker)
+
+    def tick(self, now: float) -> None:
+        """A time that was asked for has come."""
+        state = self.state
+        state.now = now
+        placement.retire_idle(state)
+        placement.take_back_late(state)
+        placement.dispatch(state)
+
+    def drain(self) -> tuple[list[tuple[int, Any]], list[Command]]:
+        """Return, and forget, what is to be sent and done."""
+        state = self.state
+        sends, commands = state.sends, state.commands
+        state.sends, state.commands = [], []
+        return sends, commands
+
+    # ---- inside ----------------------------------------------------------------------
+
+    def _follow_up(self) -> None:
+        state = self.state
+        while state.woken or state.unreferenced:
+            while state.woken:
+                woken = state.woken.popleft()
+                if isinstance(woken, ActorRecord):
+                    actors.argument_ready(state, woken)
+                elif woken.actor is not None:
+                    actors.call_ready(state, woken)
+                else:
+                    tasks.argument_ready(state, woken)
+            while state.unreferenced:
+                actors.unreferenced(state, state.unreferenced.popleft())
+
+    def _hello(self, peer: int, message: Any) -> None:
+        if not isinstance(message, messages.Hello):
+            msg = f"the first message was {type(message).__name__}, not Hello"
+            raise ProtocolError(msg)
+        state = self.state
+        worker: WorkerRecord | None = None
+        if message.role == "worker":
+            worker = state.workers.get(message.worker)
+            if worker is None or worker.client is not None:
+                msg = f"no worker {message.worker} was asked for"
+                raise ProtocolError(msg)
+            client_id = worker.id
+        elif message.role in ("driver", "observer"):
+            client_id = state.next_client
+            state.next_client += 1
+        else:
+            msg = f"unknown role {message.role[:40]!r}"
+            raise ProtocolError(msg)
+        client = ClientRecord(client_id, peer, message.role, message.pid)
+        client.info = message.info
+        client.worker = worker
+        state.clients[client_id] = client
+        state.peers[peer] = client
+        info: dict[str, Any] = {"totals": queries.totals(state)}
+        state.send(client, queries.welcome(state, client_id, info))
+        if worker is not None:
+            worker.client = client
+            worker.pid = message.pid
+            placement.worker_ready(state, worker)
+
+
+# ---- one handler per message -----------------------------------------------------------
+
+
+def _worker_of(client: ClientRecord) -> WorkerRecord:
+    if client.worker is None:
+        msg = f"a {client.role} may not speak as a worker"
+        raise ProtocolError(msg)
+    return client.worker
+
+
+def _define_code(state: State, client: ClientRecord, message: messages.DefineCode) -> None:
+    objects.adopt_argument(state, client, message.value)
+    state.codes[message.code_id] = CodeRecord(message.code_id, message.name, message.value)
+
+
+def _define_options(state: State, client: ClientRecord, message: messages.DefineOptions) -> None:
+    state.options[message.options_id] = message.options
+
+
+def _define_run(state: State, client: ClientRecord, message: messages.DefineRun) -> None:
+    state.runs[message.run_id] = RunRecord(
+        message.run_id, message.label, message.cell_id, message.message_id
+    )
+
+
+def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
+    task = state.tasks.get(message.task_id)
+    if task is not None:
+        leases.unblock(state, task)
+
+
+def _cancel(state: State, client: ClientRecord, message: messages.Cancel) -> None:
+    task = state.tasks.get(message.object_id)
+    if task is None:
+        record = state.objects.get(message.object_id)
+        task = record.task if record is not None else None
+    if task is not None:
+        tasks.on_cancel(state, task, force=message.force, recursive=message.recursive)
+
+
+def _cancel_run(state: State, client: ClientRecord, message: messages.CancelRun) -> None:
+    run = state.runs.get(message.run_id)
+    if run is not None:
+        for task in list(run.tasks.values()):
+            if task.id in state.tasks:
+                tasks.on_cancel(state, task, force=message.force, recursive=True)
+
+
+def _kill(state: State, client: ClientRecord, message: messages.Kill) -> None:
+    actor = state.actors.get(message.actor_id)
+    if actor is not None:
+        actors.on_kill(state, actor, no_restart=message.no_restart)
+
+
+def _done(state: State, client: ClientRecord, message: messages.Done) -> None:
+    worker = _worker_of(client)
+    actor = worker.actor
+    if actor is not None:
+        task = actor.sent.get(message.task_id)
+        if task is not None and message.retryable and message.failure is not None:
+            placement.unassign(state, worker, task)
+            if actors.retry_call(state, task):
+                return
+            worker.assigned[task.id] = task
+            task.worker = worker
+        tasks.on_done(state, worker, message)
+        actors.after_call(state, actor)
+    else:
+        tasks.on_done(state, worker, message)
+    placement.after_task(state, worker)
+
+
+def _returned(state: State, client: ClientRecord, message: messages.Returned) -> None:
+    worker = _worker_of(client)
+    placement.returned(state, worker, message.task_ids)
+    placement.after_task(state, worker)
+
+
+def _retiring(state: State, client: ClientRecord, message: messages.Retiring) -> None:
+    worker = _worker_of(client)
+    if worker.state is not WorkerState.STOPPING:
+        placement.stop(state, worker, "max_calls")
+
+
+def _observe(state: State, client: ClientRecord, message: messages.Observe) -> None:
+    state.observed = True
+
+
+def _query(state: State, client: ClientRecord, message: messages.Query) -> None:
+    answer = queries.answer(state, client, message)
+    if answer is not None:
+        state.send(client, answer)
+
+
+def _shutdown(state: State, client: ClientRecord, message: messages.Shutdown) -> None:
+    state.stopping = True
+    state.commands.append(Stop("shutdown() was called"))
+
+
+def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -> None:
+    printed = messages.Printed(message.task_id, message.run_id, message.stream, message.data)
+    for other in state.clients.values():
+        if other.role == "driver":
+            state.send(other, printed)
+
+
+_Handler = Callable[[State, ClientRecord, Any], None]
+_HANDLERS: dict[type, _Handler] = {
+    messages.Submit: tasks.on_submit,
+    messages.Done: _done,
+    messages.Call: actors.on_call,
+    messages.Drop: lambda state, client, m: objects.drop(state, client, m.ids),
+    messages.Hold: lambda state, client, m: objects.hold(state, client, m.ids),
+    messages.Get: objects.on_get,
+    messages.Put: lambda state, client, m: objects.put(state, client, m.object_id, m.value),
+    messages.Unmapped: lambda state, client, m: objects.unmapped(state, client, m.segments),
+    messages.DefineCode: _define_code,
+    messages.DefineOptions: _define_options,
+    messages.DefineRun: _define_run,
+    messages.CreateActor: actors.on_create,
+    messages.Unblock: _unblock,
+    messages.Cancel: _cancel,
+    messages.CancelRun: _cancel_run,
+    messages.Kill: _kill,
+    messages.Query: _query,
+    messages.Free: lambda state, client, m: objects.on_free(state, m.object_ids),
+    messages.Shutdown: _shutdown,
+    messages.Observe: _observe,
+    messages.Returned: _returned,
+    messages.ActorReady: lambda state, client, m: actors.on_ready(state, _worker_of(client), m),
+    messages.ActorExit: lambda state, client, m: actors.on_exit(state, _worker_of(client), m),
+    messages.Yielded: lambda state, client, m: tasks.on_yielded(state, _worker_of(client), m),
+    messages.Retiring: _retiring,
+    messages.OutputChunk: _output,
+    messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),
+}
+
+__all__ = ["ProtocolError", "Scheduler", "Settings", "TaskState"]

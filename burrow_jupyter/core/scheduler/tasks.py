@@ -1,0 +1,328 @@
+"""Tasks from submission to their end: arguments, results, retries, cancelling.
+
+Calls of actors are tasks too; what concerns their order and their actor is in
+`actors`, which stands above this module and calls it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from burrow_jupyter.core import messages
+from burrow_jupyter.core.failures import (
+    Cancelled,
+    EngineError,
+    Failure,
+    Upstream,
+    UserError,
+    one_line,
+)
+from burrow_jupyter.core.options import FOREVER
+from burrow_jupyter.core.scheduler import objects, placement
+from burrow_jupyter.core.scheduler.records import (
+    ClientRecord,
+    ObjectRecord,
+    ObjectState,
+    TaskRecord,
+    TaskState,
+    WorkerRecord,
+)
+from burrow_jupyter.core.scheduler.transitions import TaskEvent, move_task
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.records import ActorRecord
+    from burrow_jupyter.core.scheduler.state import State
+
+AVERAGE_WEIGHT = 0.25
+"""Of the newest run in a function's average duration."""
+
+
+# ---- submission ----------------------------------------------------------------------
+
+
+def on_submit(state: State, client: ClientRecord, message: messages.Submit) -> None:
+    """A client calls a function."""
+    task = TaskRecord(
+        message.task_id,
+        client,
+        state.codes.get(message.code_id),
+        message.options_id,
+        state.options[message.options_id],
+        message.args,
+        message.deps,
+        message.slots,
+        message.run_id,
+        message.parent,
+        state.now,
+    )
+    register(state, client, task)
+    if task.code is None:
+        fail(state, task, EngineError(f"the code of {task.options.name} was never sent"))
+    elif not task.missing:
+        argument_ready(state, task)
+
+
+def register(state: State, client: ClientRecord, task: TaskRecord) -> None:
+    """Enter a new task into the records: its results, arguments, parent and run."""
+    state.tasks[task.id] = task
+    state.counts_of(task)[TaskState.WAITING] += 1
+    client.tasks[task.id] = task
+    count = task.options.num_returns
+    if count == 1:
+        record = ObjectRecord(task.id, task)
+        record.refs = 1
+        state.objects[task.id] = record
+        client.held.add(task.id)
+    else:
+        for object_id in result_ids(task):
+            record = ObjectRecord(object_id, task)
+            record.refs = 1
+            state.objects[object_id] = record
+            client.held.add(object_id)
+    if task.args is not None:
+        objects.adopt_argument(state, client, task.args)
+    if task.deps:
+        objects.pin(state, task.deps)
+        task.missing = wait_for(state, task, task.deps)
+    if task.parent:
+        parent = state.tasks.get(task.parent)
+        if parent is not None:
+            if parent.children is None:
+                parent.children = []
+            parent.children.append(task.id)
+            task.run_id = task.run_id or parent.run_id
+    if task.run_id:
+        run = state.runs.get(task.run_id)
+        if run is not None:
+            run.tasks[task.id] = task
+
+
+def wait_for(state: State, waiting: TaskRecord | ActorRecord, deps: list[int]) -> int:
+    """Have a task or actor woken by each pending argument; return how many there are."""
+    missing = 0
+    for object_id in deps:
+        record = state.objects[object_id]
+        if record.state is ObjectState.PENDING:
+            missing += 1
+            if record.dependants is None:
+                record.dependants = [waiting]
+            else:
+                record.dependants.append(waiting)
+    return missing
+
+
+def result_ids(task: TaskRecord) -> range:
+    """Return the ids of what the task returns.
+
+    A generator that streams has one: of the object that says how it ended.
+    """
+    count = task.options.num_returns
+    return range(task.id, task.id + (count if count >= 0 else 1))
+
+
+def failed_argument(state: State, deps: list[int]) -> Failure | None:
+    """Return the failure of the first argument that has failed."""
+    for object_id in deps:
+        record = state.objects[object_id]
+        if record.state is ObjectState.FAILED:
+            return record.failure
+    return None
+
+
+def argument_ready(state: State, task: TaskRecord) -> None:
+    """An argument of a function's call is there, or has failed: queue it, or fail it."""
+    if task.state is not TaskState.WAITING:
+        return
+    if task.deps:
+        failure = failed_argument(state, task.deps)
+        if failure is not None:
+            fail(state, task, upstream(task, failure))
+            return
+        if task.missing:
+            return
+    move_task(task, TaskEvent.ARGUMENTS_READY, state.counts_of(task))
+    placement.enqueue(state, task)
+
+
+def upstream(task: TaskRecord, failure: Failure) -> Failure:
+    """Return the failure of a task that cannot run for its argument's failure."""
+    return Upstream(task.options.name, task.id, failure)
+
+
+# ---- the end -------------------------------------------------------------------------
+
+
+def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
+    """A worker has ended a task."""
+    client = worker.client
+    assert client is not None, "it has just spoken"
+    if message.unmapped:
+        objects.unmapped(state, client, message.unmapped)
+    task = worker.assigned.get(message.task_id)
+    if task is None:  # it was taken from the worker meanwhile, or is told a second time
+        for value in message.values:
+            objects.discard(state, client, value)
+        return
+    worker.finished += 1
+    code = task.code
+    if code is not None and message.failure is None:
+        took = message.micros * 1e-6
+        known = code.average_s
+        code.average_s = took if known < 0 else known + AVERAGE_WEIGHT * (took - known)
+    placement.unassign(state, worker, task)
+    failure = message.failure
+    if failure is None:
+        finish(state, task, client, message.values)
+    elif message.retryable and may_retry(task):
+        retry(state, task)
+    else:
+        fail(state, task, failure)
+
+
+def finish(
+    state: State, task: TaskRecord, maker: ClientRecord, values: list[messages.Value]
+) -> None:
+    """The task has returned; `values` are its results in order."""
+    ids = result_ids(task)
+    _end(state, task, TaskEvent.FINISH)
+    for object_id, value in zip(ids, values, strict=False):
+        record = state.objects.get(object_id)
+        if record is not None and record.state is ObjectState.PENDING:
+            objects.settle(state, record, maker, value, None)
+        else:
+            objects.discard(state, maker, value)
+    _close_stream(state, task, None)
+
+
+def fail(state: State, task: TaskRecord, failure: Failure) -> None:
+    """The task has failed, was cancelled or cannot run: so do those results it still owes."""
+    task.error = one_line(failure)
+    ids = result_ids(task)
+    _end(state, task, TaskEvent.CANCEL if isinstance(failure, Cancelled) else TaskEvent.FAIL)
+    client = task.client
+    wanted = any(_is_wanted(state, object_id) for object_id in ids)
+    for object_id in ids:
+        record = state.objects.get(object_id)
+        if record is not None and record.state is ObjectState.PENDING:
+            objects.settle(state, record, client, None, failure)
+    _close_stream(state, task, failure)
+    if not wanted and isinstance(failure, UserError):
+        state.send(client, messages.Notice(f"{task.options.name} failed: {task.error}", task.run_id))
+
+
+def _is_wanted(state: State, object_id: int) -> bool:
+    record = state.objects.get(object_id)
+    return record is not None and record.refs > 0
+
+
+def _close_stream(state: State, task: TaskRecord, failure: Failure | None) -> None:
+    if task.options.num_returns == -1:
+        state.send(task.client, messages.Streamed(task.id, task.items, 0, failure))
+
+
+def _end(state: State, task: TaskRecord, event: TaskEvent) -> None:
+    move_task(task, event, state.counts_of(task))
+    task.ended_at = state.now
+    del state.tasks[task.id]
+    task.client.tasks.pop(task.id, None)
+    if task.run_id:
+        run = state.runs.get(task.run_id)
+        if run is not None:
+            run.tasks.pop(task.id, None)
+    args, deps, actor = task.args, task.deps, task.actor
+    task.args = None
+    task.deps = []
+    task.slots = []
+    task.children = None
+    state.history.append(task)
+    if actor is not None:
+        actor.sent.pop(task.id, None)
+        actor.calls -= 1
+        actor.finished += 1
+        state.actor_changed(actor)
+        objects.unpin(state, [actor.id])
+    if args is not None:
+        objects.release_argument(state, args)
+    if deps:
+        objects.unpin(state, deps)
+
+
+# ---- generators ----------------------------------------------------------------------
+
+
+def on_yielded(state: State, worker: WorkerRecord, message: messages.Yielded) -> None:
+    """A generator has made an item: an object of its own, or one of a fixed number."""
+    client = worker.client
+    assert client is not None, "it has just spoken"
+    task = worker.assigned.get(message.task_id)
+    if task is None:
+        objects.discard(state, client, message.value)
+        return
+    if task.options.num_returns >= 0:
+        record = state.objects.get(message.object_id)
+        if record is not None and record.state is ObjectState.PENDING:
+            objects.settle(state, record, client, message.value, None)
+        else:
+            objects.discard(state, client, message.value)
+        return
+    owner = task.client
+    if message.index < task.items or owner.peer < 0 or task.id not in owner.held:
+        objects.discard(state, client, message.value)  # had before a retry, or nobody listens
+        return
+    task.items = message.index + 1
+    objects.put(state, owner, message.object_id, message.value, maker=client)
+    state.send(owner, messages.Streamed(task.id, message.index, message.object_id))
+    record = state.objects[message.object_id]
+    if objects.is_small(message.value):
+        objects.deliver(state, owner, record)
+
+
+def on_credit(state: State, message: messages.StreamCredit) -> None:
+    """The consumer of a stream has taken items, or wants no more."""
+    task = state.tasks.get(message.task_id)
+    if task is not None and task.worker is not None:
+        state.send(task.worker.client, message)
+
+
+# ---- retry and cancel ----------------------------------------------------------------
+
+
+def may_retry(task: TaskRecord) -> bool:
+    """Say whether the task has attempts left."""
+    limit = task.options.max_retries
+    return not task.cancelled and (limit == FOREVER or task.attempt <= limit)
+
+
+def retry(state: State, task: TaskRecord) -> None:
+    """Run a function's call again. The caller has taken it off its worker."""
+    task.attempt += 1
+    task.started_at = 0.0
+    move_task(task, TaskEvent.RETRY, state.counts_of(task))
+    placement.enqueue(state, task, front=True)
+
+
+def on_cancel(state: State, task: TaskRecord, *, force: bool, recursive: bool) -> None:
+    """Cancel a task, and with `recursive` what it has submitted."""
+    pending = [task]
+    while pending:
+        current = pending.pop()
+        if recursive and current.children:
+            pending.extend(
+                state.tasks[child] for child in current.children if child in state.tasks
+            )
+        _cancel_one(state, current, force=force)
+
+
+def _cancel_one(state: State, task: TaskRecord, *, force: bool) -> None:
+    if task.state in (TaskState.WAITING, TaskState.READY):
+        fail(state, task, Cancelled(task.id, task.options.name))
+        return
+    worker = task.worker
+    if worker is None or task.state >= TaskState.FINISHED:
+        return
+    task.cancelled = True
+    runs = next(iter(worker.assigned)) == task.id
+    if force and runs and task.actor is None:
+        placement.stop(state, worker, "its task was cancelled by force", now=True)
+    else:
+        state.send(worker.client, messages.Interrupt(task.id))
