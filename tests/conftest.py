@@ -19,8 +19,6 @@ from helpers.kernels import Kernel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["pytest_jupyter.jupyter_server"]
-
 ROOT = Path(__file__).resolve().parent.parent
 
 # The cores are shared with the processes under test, so how long an example takes says nothing.
