@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from helpers.browser import LabServer, NotebookPage, find_browser, open_browser, serve_lab
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ def is_used_by_others(path: Path) -> bool:
     ours = f"{SESSION_MARK}={os.environ.get(SESSION_MARK, '')}".encode()
     wanted = os.fsencode(path)
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):
             if ours in (entry / "environ").read_bytes().split(b"\0"):
