@@ -41,7 +41,7 @@ def private_corner() -> Iterator[Path]:
     Short, because the name of a socket may have 107 characters. Processes of fixtures that live
     longer than one test are looked for here, at the very end.
     """
-    corner = Path(tempfile.mkdtemp(prefix="bt-"))
+    corner = Path(tempfile.mkdtemp(prefix=leaks.CORNER_PREFIX))
     session = uuid.uuid4().hex
     variables = {
         leaks.SESSION_MARK: session,

@@ -2,14 +2,15 @@
 
 Processes are found by a marker in their environment, which children inherit, whoever their
 parent becomes later. The runtime directory is the test run's own, so whatever appears in it is
-ours. Shared memory has one directory for the whole machine: what another run of the tests has
-there at the same time is told apart by the processes that use it.
+ours. Shared memory has one directory for the whole machine; a burrow that somebody else runs
+there at the same time is known by its runtime directory, which lies elsewhere.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ SESSION_MARK = "BURROW_TEST_SESSION"
 
 SETTLE_S = 2.0
 """How long what a test started may take to be gone after the test's end."""
+
+CORNER_PREFIX = "bt-"
+"""How the private directory of a test run begins: short, for the sake of socket names."""
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -68,7 +72,7 @@ def find_leftovers(variable: str, value: str, baseline: Baseline) -> Leftovers:
     files = (runtime_files() | shared_memory_files()) - baseline.files
     return Leftovers(
         processes=marked_processes(variable, value),
-        files=frozenset(path for path in files if not is_used_by_others(path)),
+        files=frozenset(path for path in files if not is_a_strangers(path)),
         threads=frozenset(
             thread.name for thread in burrow_threads() if thread.ident not in baseline.threads
         ),
@@ -130,27 +134,16 @@ def shared_memory_files() -> frozenset[Path]:
     return frozenset(SHARED_MEMORY.glob("burrow-*"))
 
 
-def is_used_by_others(path: Path) -> bool:
-    """Whether `path` lies in shared memory and a process outside this run uses it or names it."""
+def is_a_strangers(path: Path) -> bool:
+    """Whether `path` is the shared memory of a burrow whose runtime directory is not in ours."""
     if not path.is_relative_to(SHARED_MEMORY):
         return False
-    ours = f"{SESSION_MARK}={os.environ.get(SESSION_MARK, '')}".encode()
-    wanted = os.fsencode(path)
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with suppress(OSError):
-            if ours in (entry / "environ").read_bytes().split(b"\0"):
-                continue
-            if (
-                wanted in (entry / "cmdline").read_bytes()
-                or wanted in (entry / "maps").read_bytes()
-            ):
-                return True
-            for descriptor in (entry / "fd").iterdir():
-                if os.fsencode(descriptor.readlink()).startswith(wanted):
-                    return True
-    return False
+    user = f"burrow-{os.getuid()}"
+    session = path.name.removeprefix(f"{user}-")
+    temporary = Path(tempfile.gettempdir())
+    elsewhere = [temporary / user / session, Path("/tmp") / user / session]
+    elsewhere += temporary.glob(f"{CORNER_PREFIX}*/run/{user}/{session}")
+    return any(found.exists() and found != runtime_directory() / session for found in elsewhere)
 
 
 def burrow_threads() -> list[threading.Thread]:

@@ -66,24 +66,31 @@ def test_a_file_in_the_runtime_directory_is_found():
     assert socket in found.files
 
 
-def test_a_file_in_shared_memory_is_found_unless_a_stranger_uses_it():
+@pytest.fixture
+def segment():
+    path = leaks.SHARED_MEMORY / f"burrow-{os.getuid()}-test{os.getpid()}"
+    yield path
+    path.unlink()
+
+
+def test_shared_memory_is_found(segment):
     baseline = leaks.take_baseline()
-    segment = leaks.SHARED_MEMORY / f"burrow-test-{os.getpid()}"
     segment.touch()
-    hold = "import sys; held = open(sys.argv[1]); print('held', flush=True); input()"
-    try:
-        assert segment in leaks.find_leftovers(leaks.MARK, "none", baseline).files
-        with subprocess.Popen(
-            [sys.executable, "-c", hold, segment],
-            env={},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        ) as stranger:
-            assert stranger.stdout.readline() == b"held\n"
-            assert segment not in leaks.find_leftovers(leaks.MARK, "none", baseline).files
-            stranger.communicate(b"\n")
-    finally:
-        segment.unlink()
+
+    assert segment in leaks.find_leftovers(leaks.MARK, "none", baseline).files
+
+
+def test_shared_memory_of_somebody_elses_burrow_is_not_blamed_on_the_test(segment, monkeypatch):
+    (leaks.runtime_directory() / f"test{os.getpid()}").mkdir(parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/elsewhere")
+    baseline = leaks.take_baseline()
+    segment.touch()
+
+    found = leaks.find_leftovers(leaks.MARK, "none", baseline)
+
+    monkeypatch.undo()
+    (leaks.runtime_directory() / f"test{os.getpid()}").rmdir()
+    assert segment not in found.files
 
 
 def test_a_thread_with_our_name_is_found():
