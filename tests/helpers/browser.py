@@ -68,10 +68,11 @@ def find_browser() -> str | None:
 
 @dataclass(frozen=True)
 class LabServer:
-    """A running JupyterLab, serving `folder`."""
+    """A running JupyterLab or Notebook 7, serving `folder`."""
 
     url: str
     token: str
+    app: str
     folder: Path
     process: subprocess.Popen[bytes]
     log: Path
@@ -141,7 +142,7 @@ def serve_lab(corner: Path, base_url: str = "/", app: str = "lab") -> Iterator[L
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = LabServer(f"http://127.0.0.1:{port}{base_url}", token, folder, process, log)
+    server = LabServer(f"http://127.0.0.1:{port}{base_url}", token, app, folder, process, log)
     try:
         wait_until(lambda: _answers(server), SERVER_START_S, f"JupyterLab, see its log:\n{log}")
         yield server
@@ -217,7 +218,8 @@ class NotebookPage:
     def open_file(self, name: str) -> None:
         """Opens a notebook that lies in the server's folder, in a workspace without history."""
         self.name = name
-        self.page.goto(self.server.address(f"lab/tree/{urllib.parse.quote(name)}?reset"))
+        path = "lab/tree/{}?reset" if self.server.app == "lab" else "notebooks/{}"
+        self.page.goto(self.server.address(path.format(urllib.parse.quote(name))))
         self.wait_ready()
 
     def reload(self) -> None:
@@ -233,6 +235,14 @@ class NotebookPage:
             "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel"
             "?.status === 'idle'",
             timeout=timeout_ms,
+        )
+
+    def wait_busy(self) -> None:
+        """Waits until the kernel says that it executes something."""
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status"
+            " === 'busy'",
+            timeout=CELL_S * 1000,
         )
 
     def command(self, name: str, arguments: dict[str, Any] | None = None) -> Any:
