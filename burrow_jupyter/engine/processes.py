@@ -8,9 +8,6 @@ Keeps no state but the place of the process title, so any thread may call anythi
 Nothing here reaps a child except `kill_orphans`: exit codes belong to whoever forked.
 """
 
-# A Path costs 3 us an operation, and these run for each process and second:
-# ruff: noqa: PTH123, PTH208
-
 from __future__ import annotations
 
 import contextlib
