@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -93,10 +92,3 @@ def kernel(private_corner: Path, tmp_path: Path) -> Iterator[Kernel]:
 def root() -> Path:
     """The checkout that the tests lie in."""
     return ROOT
-
-
-@pytest.fixture(scope="session")
-def python_environment() -> dict[str, str]:
-    """The environment for programs of this interpreter's own environment, such as `jupyter`."""
-    scripts = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": scripts + os.pathsep + os.environ.get("PATH", "")}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -253,10 +252,3 @@ class Kernel:
     def _run_of(self, message: Message) -> CellRun | None:
         with self._filing:
             return self.runs.get(message["parent_header"].get("msg_id", ""))
-
-
-def start_script(code: str, *, cwd: Path) -> list[str]:
-    """The command that runs `code` in a plain interpreter, written to a file in `cwd`."""
-    script = cwd / f"script-{uuid4().hex[:8]}.py"
-    script.write_text(code)
-    return [sys.executable, str(script)]
