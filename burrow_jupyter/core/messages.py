@@ -56,6 +56,7 @@ class DefineCode(Message, tag=2):
     code_id: int
     name: str
     value: Value
+    meta: bytes = b""  # of a class: what callers must know of it, opaque here
 
 
 class DefineOptions(Message, tag=3):

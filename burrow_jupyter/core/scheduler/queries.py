@@ -229,8 +229,7 @@ def _named(state: State, client: ClientRecord, name: str, namespace: str) -> dic
         raise _Refused(text, "lookup")
     return {
         "actor": actor.id,
-        "code": actor.code.id,
-        "class_name": actor.options.class_name,
+        "meta": actor.code.meta,
         "options": actor.options,
     }
 

@@ -64,10 +64,11 @@ ENDED = TaskState.FINISHED
 class CodeRecord:
     """One function or class that a client has defined."""
 
-    __slots__ = ("average_s", "id", "name", "value")
+    __slots__ = ("average_s", "id", "meta", "name", "value")
 
-    def __init__(self, code_id: int, name: str, value: Value) -> None:
+    def __init__(self, code_id: int, name: str, value: Value, meta: bytes = b"") -> None:
         self.id = code_id
+        self.meta = meta
         self.name = name
         self.value = value
         self.average_s = -1.0  # of measured runs, moving; negative: none yet

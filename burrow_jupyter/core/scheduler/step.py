@@ -182,7 +182,9 @@ def _worker_of(client: ClientRecord) -> WorkerRecord:
 
 def _define_code(state: State, client: ClientRecord, message: messages.DefineCode) -> None:
     objects.adopt_argument(state, client, message.value)
-    state.codes[message.code_id] = CodeRecord(message.code_id, message.name, message.value)
+    state.codes[message.code_id] = CodeRecord(
+        message.code_id, message.name, message.value, message.meta
+    )
 
 
 def _define_options(state: State, client: ClientRecord, message: messages.DefineOptions) -> None:

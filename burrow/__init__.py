@@ -1,0 +1,32 @@
+"""Burrow: tasks and actors on your own cores, native to the notebook."""
+
+from burrow_jupyter import __version__ as __version__
+from burrow_jupyter.api.actors import ActorClass as ActorClass
+from burrow_jupyter.api.actors import ActorHandle as ActorHandle
+from burrow_jupyter.api.actors import get_actor as get_actor
+from burrow_jupyter.api.actors import method as method
+from burrow_jupyter.api.calls import cancel as cancel
+from burrow_jupyter.api.calls import free as free
+from burrow_jupyter.api.calls import get as get
+from burrow_jupyter.api.calls import kill as kill
+from burrow_jupyter.api.calls import put as put
+from burrow_jupyter.api.calls import wait as wait
+from burrow_jupyter.api.lifecycle import BurrowContext as BurrowContext
+from burrow_jupyter.api.lifecycle import init as init
+from burrow_jupyter.api.lifecycle import is_initialized as is_initialized
+from burrow_jupyter.api.lifecycle import restart as restart
+from burrow_jupyter.api.lifecycle import shutdown as shutdown
+from burrow_jupyter.api.refs import ObjectID as ObjectID
+from burrow_jupyter.api.refs import ObjectRef as ObjectRef
+from burrow_jupyter.api.refs import ObjectRefGenerator as ObjectRefGenerator
+from burrow_jupyter.api.remote import remote as remote
+from burrow_jupyter.api.state import RuntimeContext as RuntimeContext
+from burrow_jupyter.api.state import actors as actors
+from burrow_jupyter.api.state import available_resources as available_resources
+from burrow_jupyter.api.state import cluster_resources as cluster_resources
+from burrow_jupyter.api.state import get_gpu_ids as get_gpu_ids
+from burrow_jupyter.api.state import get_runtime_context as get_runtime_context
+from burrow_jupyter.api.state import nodes as nodes
+from burrow_jupyter.api.state import objects as objects
+from burrow_jupyter.api.state import tasks as tasks
+from burrow_jupyter.api.state import workers as workers

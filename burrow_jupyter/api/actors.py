@@ -1,0 +1,457 @@
+"""Actors: classes whose instances live in processes of their own; handles; methods."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.definitions import (
+    Parameters,
+    check_feasible,
+    environment_of,
+    is_generator,
+    method_options,
+)
+from burrow_jupyter.api.exceptions import (
+    ActorAlreadyExistsError,
+    ActorHandleNotFoundError,
+)
+from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.tasks import refs_of
+from burrow_jupyter.backends.protocol import Ended
+from burrow_jupyter.core import options as table
+from burrow_jupyter.core import resources
+from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.options import ActorOptions, TaskOptions
+from burrow_jupyter.engine import serialization
+
+if TYPE_CHECKING:
+    from burrow_jupyter.backends.protocol import Backend
+
+_SPECIAL = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
+METHOD_MARK = "__burrow_method__"
+OLD_HANDLE = (
+    "this actor handle belongs to a session that has ended; "
+    "create the actor again in the running one"
+)
+
+
+def method(*args: Any, **given: Any) -> Any:
+    """Decorate a method of an actor class with options, such as `num_returns`.
+
+    Raises:
+        ValueError: no options, or unknown ones.
+        TypeError: an option of the wrong type.
+
+    Source: Ray 2.60 `ray.method`.
+    """
+    if args or not given:
+        msg = "method() takes options only, as in @burrow.method(num_returns=2)"
+        raise ValueError(msg)
+    checked = table.check("method", given)
+
+    def decorate(function: Any) -> Any:
+        setattr(function, METHOD_MARK, checked)
+        return function
+
+    return decorate
+
+
+class _Method:
+    """What a handle knows of one method."""
+
+    __slots__ = ("generator", "given", "options", "parameters")
+
+    def __init__(self, class_name: str, name: str, function: Any, *, skip_first: bool) -> None:
+        self.generator = is_generator(function)
+        self.given: dict[str, Any] = getattr(function, METHOD_MARK, {})
+        self.parameters = Parameters(function, f"{class_name}.{name}", skip_first=skip_first)
+        self.options = method_options(self.given, self.generator, class_name, name)
+
+
+class ClassInfo:
+    """What callers must know of an actor's class: its methods, without their code.
+
+    Travels with every handle, and with the class for those who look an actor up by name.
+    """
+
+    def __init__(self, cls: type) -> None:
+        self.name = cls.__name__
+        self.methods: dict[str, _Method] = {}
+        self.is_async = False
+        for name in dir(cls):
+            if name in _SPECIAL or (name.startswith("__") and name != "__call__"):
+                continue
+            static = inspect.getattr_static(cls, name)
+            function = getattr(cls, name, None)
+            if not callable(function) or isinstance(static, property) or inspect.isclass(static):
+                continue
+            bound = isinstance(static, classmethod | staticmethod)
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                self.is_async = True
+            self.methods[name] = _Method(cls.__name__, name, function, skip_first=not bound)
+        for name in _SPECIAL:
+            self.methods[name] = _Method(cls.__name__, name, _anything, skip_first=False)
+
+
+def _anything(*args: Any, **kwargs: Any) -> None:
+    """Stands for the methods that every actor has."""
+
+
+class ActorClass:
+    """A class whose instances are actors: `Cls.remote(...)` makes one and returns its handle."""
+
+    def __init__(self, cls: type, given: dict[str, Any]) -> None:
+        """Wrap `cls`; `given` are options checked by the table."""
+        self._cls = cls
+        self._given = given
+        self._info = ClassInfo(cls)
+        self._name = cls.__name__
+        self._parameters = Parameters(cls.__init__, cls.__name__, skip_first=True)
+        if cls.__init__ is object.__init__:
+            self._parameters = Parameters(lambda: None, cls.__name__)
+        self._session = -1
+        self._code_id = 0
+        self._shared = self
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+            setattr(self, attribute, getattr(cls, attribute, None))
+        self.__wrapped__ = cls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        msg = (
+            f"an actor class is not called directly: use {self._name}.remote(...) "
+            f"(the plain class is {self._name}.__wrapped__)"
+        )
+        raise TypeError(msg)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        msg = (
+            f"cannot inherit from the actor class {self._name}: "
+            "leave the base class plain and decorate the classes made from it"
+        )
+        raise TypeError(msg)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self._info.methods, "remote", "options", "bind"} - set(_SPECIAL))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        cls = self.__dict__.get("_cls")
+        if cls is not None and hasattr(cls, name):
+            return getattr(cls, name)
+        msg = f"the actor class {self.__dict__.get('_name')} has no attribute {name!r}"
+        raise AttributeError(msg)
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+        """Make an actor; return its handle at once, before its constructor has run.
+
+        Raises:
+            TypeError: arguments that do not fit the constructor, or cannot be pickled.
+            InfeasibleError: the burrow will never have what the options ask for.
+            ActorAlreadyExistsError: the name is taken.
+
+        Source: Ray 2.60 `ActorClass.remote`.
+        """
+        self._parameters.check(args, kwargs)
+        backend = context.backend()
+        options = _actor_options(self._name, self._given, self._info, backend)
+        check_feasible(backend, self._name, options.shape)
+        shared = self._shared
+        if shared._session != backend.session:
+            meta = pickle.dumps(self._info, 5)
+            shared._code_id = backend.define(self._cls, self._name, meta)
+            shared._session = backend.session
+        try:
+            actor_id = backend.create_actor(
+                shared._code_id, options, args, kwargs, context.run_of_caller()
+            )
+        except Ended as ended:
+            raise ValueError(str(ended)) from None
+        except LookupError as error:
+            raise ValueError(str(error)) from None
+        except ValueError as error:
+            raise ActorAlreadyExistsError(str(error)) from None
+        return ActorHandle(actor_id, self._info, options, backend)
+
+    def options(self, **given: Any) -> ActorClass:
+        """Return the same class with other options; this one stays as it is.
+
+        Raises:
+            ValueError: an unknown option or a value out of range.
+            TypeError: a value of the wrong type.
+        """
+        checked = table.check("actor options", given)
+        other = ActorClass.__new__(ActorClass)
+        other.__dict__.update(self.__dict__)
+        other._given = {**self._given, **checked}
+        _check_combination(other._given)
+        other._shared = self._shared
+        return other
+
+    def _remote(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, **given: Any
+    ) -> ActorHandle:
+        """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
+        target = self.options(**given) if given else self
+        return target.remote(*(args or ()), **(kwargs or {}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_class, (self._cls, self._given)
+
+    def __repr__(self) -> str:
+        return f"ActorClass({self._name})"
+
+
+ActorClass.__module__ = "burrow"
+
+
+def _rebuild_class(cls: type, given: dict[str, Any]) -> ActorClass:
+    return ActorClass(cls, given)
+
+
+def _check_combination(given: dict[str, Any]) -> None:
+    if given.get("get_if_exists") and not given.get("name"):
+        msg = "get_if_exists=True needs a name="
+        raise ValueError(msg)
+
+
+def make_actor_class(cls: type, given: dict[str, Any]) -> ActorClass:
+    """Wrap a class that `@remote` decorates."""
+    _check_combination(given)
+    return ActorClass(cls, given)
+
+
+def _actor_options(
+    class_name: str, given: dict[str, Any], info: ClassInfo, backend: Backend
+) -> ActorOptions:
+    explicit = any(given.get(name) is not None for name in ("num_cpus", "num_gpus", "resources"))
+    placing: resources.Shape = ()
+    if explicit:
+        # An actor that asks for a GPU and does not speak of CPUs holds one CPU, as in Ray,
+        # unless there are more GPUs than CPUs: then that would leave GPUs that nobody
+        # could ever use, and ten actors on ten logical GPUs would wait for ever.
+        cpus = 1.0
+        if backend.totals.get(resources.GPU, 0) > backend.totals.get(resources.CPU, 0):
+            cpus = 0.0
+        shape = table.demand_of(given, cpus)
+    else:
+        shape = table.demand_of(given, 0)
+        placing = ((resources.CPU, resources.UNIT),)
+    env_vars, directory = environment_of(given)
+    concurrency = given.get("max_concurrency", 0)
+    groups = tuple(sorted(given.get("concurrency_groups", {}).items()))
+    return ActorOptions(
+        class_name=class_name,
+        name=given.get("name", ""),
+        namespace=given.get("namespace") or backend.namespace,
+        get_if_exists=given.get("get_if_exists", False),
+        detached=given.get("lifetime") == "detached",
+        shape=shape,
+        placing=placing,
+        max_restarts=given.get("max_restarts", 0),
+        max_task_retries=given.get("max_task_retries", 0),
+        max_concurrency=concurrency,
+        max_pending_calls=given.get("max_pending_calls", -1),
+        concurrency_groups=groups,
+        env_vars=env_vars,
+        working_dir=directory,
+        is_async=info.is_async,
+        out_of_order=info.is_async or concurrency > 1,
+    )
+
+
+class ActorMethod:
+    """A method of an actor: `handle.m.remote(...)` returns a ref at once."""
+
+    __slots__ = ("_given", "_handle", "_method", "_name")
+
+    def __init__(self, handle: ActorHandle, name: str, known: _Method) -> None:
+        self._handle = handle
+        self._name = name
+        self._method = known
+        self._given: dict[str, Any] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        msg = f"a method of an actor is not called directly: use .{self._name}.remote(...)"
+        raise TypeError(msg)
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method; return a ref to its result at once.
+
+        Calls of one caller on one actor run one by one, in the order of submission.
+
+        Returns:
+            As `RemoteFunction.remote`.
+
+        Raises:
+            TypeError: arguments that do not fit, or cannot be pickled.
+            ValueError: the actor, or an argument, is of an ended session.
+        """
+        known = self._method
+        known.parameters.check(args, kwargs)
+        return self._handle._call(self._name, known, self._given, args, kwargs)  # noqa: SLF001
+
+    def options(self, **given: Any) -> ActorMethod:
+        """Return the same method with other options for its calls."""
+        other = ActorMethod(self._handle, self._name, self._method)
+        other._given = {**(self._given or {}), **table.check("call", given)}
+        return other
+
+    def _remote(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, **given: Any
+    ) -> Any:
+        """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
+        target = self.options(**given) if given else self
+        return target.remote(*(args or ()), **(kwargs or {}))
+
+    def __repr__(self) -> str:
+        return f"ActorMethod({self._handle._info.name}.{self._name})"  # noqa: SLF001
+
+
+class ActorHandle:
+    """A handle on an actor: its methods, picklable, equal to every other handle on it.
+
+    The actor ends when the last handle is gone and its calls have run; handles from
+    `get_actor` do not keep it alive.
+    """
+
+    def __init__(
+        self,
+        actor_id: int,
+        info: ClassInfo,
+        options: ActorOptions,
+        backend: Backend,
+        *,
+        weak: bool = False,
+    ) -> None:
+        """Wrap an id that the backend has already counted for us, unless `weak`."""
+        self._id = actor_id
+        self._info = info
+        self._options = options
+        self._backend = backend
+        self._session = backend.session
+        self._weak = weak
+        self._interned: dict[TaskOptions, int] = {}
+
+    def __del__(self) -> None:
+        try:
+            if not self._weak:
+                self._backend.drop(self._id)
+        except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
+            pass
+
+    def __getattr__(self, name: str) -> ActorMethod:
+        info: ClassInfo | None = self.__dict__.get("_info")
+        known = info.methods.get(name) if info is not None else None
+        if info is None or known is None:
+            what = info.name if info is not None else "actor"
+            msg = f"the actor class {what} has no method {name!r}"
+            raise AttributeError(msg)
+        return ActorMethod(self, name, known)
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(self._info.methods) - set(_SPECIAL))
+
+    def _call(
+        self,
+        name: str,
+        known: _Method,
+        given: dict[str, Any] | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        backend = self._backend
+        if context.current_or_none() is not backend:
+            raise ActorHandleNotFoundError(OLD_HANDLE)
+        options = known.options
+        retries = known.given.get("max_task_retries", self._options.max_task_retries)
+        if given:
+            merged = {**known.given, **given}
+            options = method_options(merged, known.generator, self._info.name, name)
+            retries = merged.get("max_task_retries", self._options.max_task_retries)
+        options_id = self._interned.get(options)
+        if options_id is None:
+            options_id = self._interned[options] = backend.intern(options)
+        try:
+            task_id = backend.call_actor(
+                self._id,
+                name,
+                options_id,
+                options,
+                args,
+                kwargs,
+                context.run_of_caller(),
+                retries,
+            )
+        except Ended as ended:
+            raise ValueError(str(ended)) from None
+        if options.num_returns == 1:
+            return ObjectRef(task_id, backend)
+        return refs_of(task_id, options.num_returns, backend)
+
+    @property
+    def _actor_id(self) -> str:
+        return f"{self._session:016x}{self._id:016x}"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ActorHandle):
+            return self._id == other._id and self._session == other._session
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self._id, self._session))
+
+    def __repr__(self) -> str:
+        return f"ActorHandle({self._info.name}, {short(self._id)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._weak:
+            serialization.note(self._id)
+        return _rebuild_handle, (
+            self._id,
+            self._session,
+            self._info,
+            self._options,
+            self._weak,
+        )
+
+
+ActorHandle.__module__ = "burrow"
+
+
+def _rebuild_handle(
+    actor_id: int, session: int, info: ClassInfo, options: ActorOptions, weak: bool
+) -> ActorHandle:
+    running = context.current_or_none()
+    if running is None or running.session != session:
+        raise ActorHandleNotFoundError(OLD_HANDLE)
+    if not weak:
+        running.adopt(actor_id)
+    return ActorHandle(actor_id, info, options, running, weak=weak)
+
+
+def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
+    """Return a handle on a living actor by its name; it does not keep the actor alive.
+
+    Raises:
+        ValueError: there is no such actor, or the name is empty.
+        TypeError: the name is no `str`.
+
+    Source: Ray 2.60 `ray.get_actor`.
+    """
+    if not name and isinstance(name, str):
+        msg = "Please supply a non-empty value to get_actor"
+        raise ValueError(msg)
+    table.check_name("name", name)
+    if namespace is not None:
+        table.check_name("namespace", namespace)
+    backend = context.backend()
+    try:
+        actor_id, meta, options = backend.named_actor(name, namespace or backend.namespace)
+    except LookupError as error:
+        raise ValueError(str(error.args[0])) from None
+    info: ClassInfo = pickle.loads(meta)  # noqa: S301  # made by a driver or worker of ours
+    return ActorHandle(actor_id, info, options, backend, weak=True)

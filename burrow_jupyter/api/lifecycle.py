@@ -1,0 +1,251 @@
+"""init, shutdown, is_initialized, restart: the session of this process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import context
+from burrow_jupyter.backends import open as backends
+from burrow_jupyter.core import options as table
+from burrow_jupyter.core import resources as amounts
+
+if TYPE_CHECKING:
+    from burrow_jupyter.backends.protocol import Backend
+
+IGNORED = frozenset(
+    {
+        "include_dashboard",
+        "dashboard_host",
+        "dashboard_port",
+        "log_to_driver",
+        "logging_level",
+        "logging_config",
+        "logging_format",
+        "log_style",
+        "configure_logging",
+        "job_config",
+        "runtime_env",
+        "labels",
+        "_system_config",
+        "_tracing_startup_hook",
+        "_temp_dir",
+        "_memory",
+        "_metrics_export_port",
+        "_node_name",
+        "_enable_object_reconstruction",
+    }
+)
+"""Keywords of Ray's `init` that mean nothing on one machine, and are accepted."""
+
+_started: dict[str, Any] = {}
+_fork_hook = False
+kernel_id = ""
+"""Of the notebook kernel that this process is; set by the notebook layer."""
+
+
+class BurrowContext(Mapping[str, Any]):
+    """What `init` returns: reads like a mapping, and ends the burrow at the end of a `with`."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Describe a running session."""
+        info = getattr(getattr(backend, "client", None), "info", {})
+        self._facts = {
+            "node_id": f"{backend.session:016x}",
+            "session": f"{backend.session:016x}",
+            "session_dir": info.get("directory", ""),
+            "namespace": backend.namespace,
+            "num_cpus": backend.totals.get(amounts.CPU, 0.0),
+            "num_gpus": backend.totals.get(amounts.GPU, 0.0),
+            "address_info": {},
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self._facts[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def __enter__(self) -> BurrowContext:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        shutdown()
+
+    def disconnect(self) -> None:
+        """End the burrow."""
+        shutdown()
+
+    def __repr__(self) -> str:
+        cpus, gpus = self._facts["num_cpus"], self._facts["num_gpus"]
+        extra = f", {gpus:g} GPUs" if gpus else ""
+        return f"Burrow with {cpus:g} CPUs{extra} (session {self._facts['session'][:8]})"
+
+
+BurrowContext.__module__ = "burrow"
+
+
+def init(
+    address: str | None = None,
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: dict[str, float] | None = None,
+    object_store_memory: int | None = None,
+    namespace: str | None = None,
+    ignore_reinit_error: bool = False,
+    **other: Any,
+) -> BurrowContext:
+    """Start a burrow behind this process; calling it is optional.
+
+    The same arguments again give the same session, so a start cell can be run again.
+
+    Args:
+        address: `None`, "local" or "auto": this machine.
+        num_cpus: how many CPUs tasks may use; default: those that this process may use.
+        num_gpus: how many GPUs; default: those found. Taken at its word.
+        resources: amounts of resources of your own, such as `{"license": 2}`.
+        object_store_memory: bytes of shared memory for objects; default: 30 % of memory.
+        namespace: of named actors; default: one of its own.
+        ignore_reinit_error: return the running session whatever the arguments.
+        other: keywords that Ray knows and that mean nothing here are accepted.
+
+    Returns:
+        A mapping of facts about the session; also a context manager that ends it.
+
+    Raises:
+        RuntimeError: a burrow with other arguments runs, or an unknown keyword.
+        ValueError: a value out of range.
+        TypeError: a value of the wrong type.
+
+    Source: Ray 2.60 `ray.init`; differs: same arguments, same session.
+    """
+    unknown = [name for name in other if name not in IGNORED]
+    if unknown:
+        msg = f"init() has no argument {unknown[0]!r}"
+        raise RuntimeError(msg)
+    if address not in (None, "local", "auto"):
+        msg = f"init(address={address!r}): only this machine can be used; leave address out"
+        raise ValueError(msg)
+    _check(num_cpus, num_gpus, resources, object_store_memory, namespace)
+    asked = {
+        "num_cpus": num_cpus,
+        "num_gpus": num_gpus,
+        "resources": resources,
+        "object_store_memory": object_store_memory,
+        "namespace": namespace,
+    }
+    with context.opening:
+        running = context.current_or_none()
+        if running is not None:
+            if context.in_worker() or ignore_reinit_error or asked == _started:
+                return BurrowContext(running)
+            raise RuntimeError(_already(asked))
+        _started.clear()
+        _started.update(asked)
+        return BurrowContext(_open(asked))
+
+
+def _already(asked: dict[str, Any]) -> str:
+    def say(given: dict[str, Any]) -> str:
+        return ", ".join(f"{k}={v!r}" for k, v in given.items() if v is not None)
+
+    return (
+        f"a burrow runs already, started by init({say(_started)}); for init({say(asked)}) end it "
+        "first with burrow.shutdown(), or pass ignore_reinit_error=True to use it as it is"
+    )
+
+
+def _check(
+    num_cpus: float | None,
+    num_gpus: float | None,
+    resources: dict[str, float] | None,
+    object_store_memory: int | None,
+    namespace: str | None,
+) -> None:
+    given = {"num_cpus": num_cpus, "resources": resources}
+    table.check("task", given)
+    if num_gpus is not None:
+        table.check("task", {"num_gpus": num_gpus})
+        if num_gpus != int(num_gpus):
+            msg = f"num_gpus must be a whole number of devices, got {num_gpus!r}"
+            raise ValueError(msg)
+    if object_store_memory is not None and object_store_memory <= 0:
+        msg = f"object_store_memory must be a number of bytes above 0, got {object_store_memory!r}"
+        raise ValueError(msg)
+    if namespace is not None:
+        table.check_name("namespace", namespace)
+
+
+def _open(asked: dict[str, Any]) -> Backend:
+    global _fork_hook  # noqa: PLW0603  # registered once, with the first session
+    opened = backends.open_local(
+        num_cpus=asked["num_cpus"],
+        num_gpus=asked["num_gpus"],
+        resources=asked["resources"],
+        object_store_bytes=asked["object_store_memory"],
+        namespace=asked["namespace"] or "",
+        kernel_id=kernel_id,
+    )
+    context.set_backend(opened)
+    if not _fork_hook:
+        _fork_hook = True
+        atexit.register(shutdown)
+        os.register_at_fork(after_in_child=_forked)
+    for callback in list(on_open):
+        callback(opened)
+    return opened
+
+
+on_open: list[Any] = []
+"""Called with each session that is opened; the notebook layer looks in here."""
+
+
+def _forked() -> None:
+    """A child that the user's code forked has no session of its own, nor its parent's."""
+    if not context.in_worker():
+        context.opening = threading.RLock()
+        context.set_backend(None)
+        _started.clear()
+
+
+def _auto_start() -> None:
+    with context.opening:
+        if context.current_or_none() is None:
+            init()
+
+
+context.auto_start = _auto_start
+
+
+def shutdown(_exiting_interpreter: bool = False) -> None:
+    """End the burrow: every worker and actor process. May be called at any time, any number of times.
+
+    Source: Ray 2.60 `ray.shutdown`.
+    """
+    if context.in_worker():
+        return
+    with context.opening:
+        backend = context._context.backend  # noqa: SLF001  # also one that has ended by itself
+        context.set_backend(None)
+        _started.clear()
+        if backend is not None:
+            backend.close()
+
+
+def is_initialized() -> bool:
+    """Say whether a burrow runs; in a worker always true."""
+    return context.current_or_none() is not None
+
+
+def restart(**arguments: Any) -> BurrowContext:
+    """End the burrow and start one anew, with the arguments of the last `init` or with others."""
+    asked = arguments or {k: v for k, v in _started.items() if v is not None}
+    shutdown()
+    return init(**asked)

@@ -1,0 +1,342 @@
+"""Refs: handles on objects that may not exist yet. Identity, waiting, pickling, counting.
+
+A ref counts while it lives, in every process that has one; the object goes when the
+last is gone. `__del__` only appends to a queue, so that garbage collection may run
+anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.errors import to_exception
+from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
+from burrow_jupyter.core.ids import Ref, short
+from burrow_jupyter.engine import serialization
+
+if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
+    from collections.abc import Generator
+
+    from burrow_jupyter.backends.protocol import Backend
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class ObjectRef(Ref, Generic[T_co]):
+    """The promise of an object: of a task's result, or of a value given to `put`.
+
+    Hashable, equal by identity of the object, picklable; can be awaited. `burrow.get(ref)`
+    waits for the value.
+    """
+
+    __slots__ = ("_backend",)
+    _backend: Backend
+
+    def __init__(self, object_id: int, backend: Backend | None = None) -> None:
+        """Wrap an id that the backend has already counted for us."""
+        if backend is None:
+            backend = context.backend()
+        self.id = object_id
+        self.session = backend.session
+        self._backend = backend
+
+    def __del__(self) -> None:
+        try:
+            self._backend.drop(self.id)
+        except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
+            pass
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ObjectRef):
+            return self.id == other.id and self.session == other.session
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.session))
+
+    def __repr__(self) -> str:
+        return f"ObjectRef({short(self.id)})"
+
+    def hex(self) -> str:
+        """Return the id as 32 hexadecimal digits: the session's 16, then its own."""
+        return f"{self.session:016x}{self.id:016x}"
+
+    def binary(self) -> bytes:
+        """Return the id as 16 bytes."""
+        return bytes.fromhex(self.hex())
+
+    def task_id(self) -> str:
+        """Return the id of the task that makes the object, as 32 hexadecimal digits."""
+        return self.hex()
+
+    @classmethod
+    def nil(cls) -> None:
+        """Return `None`: there is no ref of nothing."""
+        return
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        serialization.note(self.id)
+        return _rebuild, (self.id, self.session)
+
+    def __iter__(self) -> Any:
+        msg = (
+            "an ObjectRef is one object and cannot be iterated over; "
+            "set num_returns=n for n refs, or get() it first"
+        )
+        raise TypeError(msg)
+
+    # ---- waiting ---------------------------------------------------------------------
+
+    def future(self) -> concurrent.futures.Future[T_co]:
+        """Return a `concurrent.futures.Future` of the value.
+
+        Cancelling it does not cancel the task.
+        """
+        import concurrent.futures  # noqa: PLC0415  # 10 ms, paid by those who use it
+
+        future: concurrent.futures.Future[T_co] = concurrent.futures.Future()
+
+        def arrived() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                value = fetch(self)
+            except BaseException as error:  # noqa: BLE001  # it belongs to whoever asks
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        check_session(self)
+        self._backend.when_done(self.id, arrived)
+        return future
+
+    def as_future(self) -> asyncio.Future[T_co]:
+        """Return an asyncio future of the running loop."""
+        import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+        return _bridge(self, asyncio.get_running_loop())
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        return self.as_future().__await__()
+
+
+ObjectRef.__module__ = "burrow"
+ObjectID = ObjectRef
+
+
+def _bridge(ref: ObjectRef[T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle() -> None:
+        if future.done():
+            return
+        try:
+            value = fetch(ref)
+        except StopIteration as stop:
+            # A future refuses StopIteration: it would end the coroutine that awaits.
+            future.set_exception(RuntimeError(f"the task raised StopIteration: {stop}"))
+        except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits
+            future.set_exception(error)
+            future.exception()  # an un-awaited one is dropped in silence
+        else:
+            future.set_result(value)
+
+    def arrived() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(settle)
+
+    check_session(ref)
+    ref._backend.when_done(ref.id, arrived)  # noqa: SLF001  # this module's own
+    return future
+
+
+def fetch(ref: ObjectRef[T]) -> T:
+    """Return the value of a ref that is ready, or raise its error."""
+    try:
+        value: T = ref._backend.get([ref.id], None)[0]  # noqa: SLF001  # this module's own
+    except Failed as failed:
+        raise to_exception(failed.failure) from None
+    return value
+
+
+def check_session(ref: Ref) -> None:
+    """Raise unless the ref belongs to the session that runs.
+
+    Raises:
+        ValueError: it belongs to one that has ended.
+    """
+    running = context.current_or_none()
+    if running is None or ref.session != running.session:
+        raise ValueError(OLD_SESSION)
+
+
+def _rebuild(object_id: int, session: int) -> ObjectRef[Any]:
+    """Make a ref from its pickle; counted like any other."""
+    running = context.current_or_none()
+    if running is None or running.session != session:
+        return _Orphan(object_id, session)
+    running.adopt(object_id)
+    return ObjectRef(object_id, running)
+
+
+class _Gone:
+    """Stands for the backend of a ref whose session is not this process's."""
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+
+    def drop(self, any_id: int) -> None:
+        """Nothing was counted."""
+
+    def get(self, ids: Any, timeout_s: float | None) -> Any:
+        raise Ended(_ORPHAN)
+
+
+_ORPHAN = "this ref belongs to another session than the one that runs here"
+
+
+def _Orphan(object_id: int, session: int) -> ObjectRef[Any]:  # noqa: N802  # it makes one
+    gone: Any = _Gone(session)
+    return ObjectRef(object_id, gone)
+
+
+class ObjectRefGenerator:
+    """The items of a generator task, one ref after the other, as they are yielded.
+
+    `next()` and `for` block until the next item exists and give a ref to it; an error of
+    the generator is the error of the last ref. `async for` does the same in a loop.
+    Source: Ray 2.60 `ObjectRefGenerator`.
+    """
+
+    def __init__(self, task_id: int, backend: Backend) -> None:
+        """Follow a task that streams; its own id is the object that says how it ended."""
+        self._done_ref: ObjectRef[Any] = ObjectRef(task_id, backend)
+        self._backend = backend
+        self._items: deque[ObjectRef[Any]] = deque()
+        self._news = threading.Condition()
+        self._ended = False
+        self._exhausted = False
+        self._wakers: list[Any] = []
+        weak = weakref.ref(self)
+
+        def arrived(item: Any) -> None:
+            generator = weak()
+            if generator is not None:
+                generator._arrived(item)  # noqa: SLF001  # its own
+            elif item.object_id:
+                backend.drop(item.object_id)
+
+        backend.stream(task_id, arrived)
+
+    def __del__(self) -> None:
+        try:
+            self._backend.end_stream(self._done_ref.id)
+        except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
+            pass
+
+    def _arrived(self, item: Any) -> None:
+        with self._news:
+            if item.object_id:
+                self._items.append(ObjectRef(item.object_id, self._backend))
+            else:
+                if item.failure is not None:
+                    # The error takes the place of the next item.
+                    self._items.append(self._done_ref)
+                self._ended = True
+            self._news.notify_all()
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def __iter__(self) -> ObjectRefGenerator:
+        return self
+
+    def __next__(self) -> ObjectRef[Any]:
+        self._backend.flush()
+        while True:
+            with self._news:
+                if self._items:
+                    return self._items.popleft()
+                if self._ended:
+                    self._exhausted = True
+                    raise StopIteration
+            self._wait()
+
+    def _wait(self) -> None:
+        arrived = threading.Event()
+        with self._news:
+            if self._items or self._ended:
+                return
+            self._wakers.append(arrived.set)
+        self._backend.wait_for(arrived.is_set)
+
+    def __aiter__(self) -> ObjectRefGenerator:
+        return self
+
+    async def __anext__(self) -> ObjectRef[Any]:
+        import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+        self._backend.flush()
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._news:
+                if self._items:
+                    return self._items.popleft()
+                if self._ended:
+                    self._exhausted = True
+                    raise StopAsyncIteration
+                future = loop.create_future()
+
+                def wake(future: Any = future) -> None:
+                    with contextlib.suppress(RuntimeError):
+                        loop.call_soon_threadsafe(
+                            lambda: None if future.done() else future.set_result(None)
+                        )
+
+                self._wakers.append(wake)
+            await future
+
+    def completed(self) -> ObjectRef[Any]:
+        """Return a ref that is ready when the task is done, and raises its error."""
+        return self._done_ref
+
+    def next_ready(self) -> bool:
+        """Say whether `next` would give a ref at once; false at the end."""
+        with self._news:
+            return bool(self._items)
+
+    def is_finished(self) -> bool:
+        """Say whether the task is done and every item was taken, also a final error."""
+        with self._news:
+            return self._ended and not self._items
+
+    def send(self, value: Any) -> None:
+        """Refused: the generator runs elsewhere and cannot be sent to."""
+        raise NotImplementedError("send() does not reach a remote generator")
+
+    def throw(self, *error: Any) -> None:
+        """Refused: use `burrow.cancel`."""
+        raise NotImplementedError("throw() does not reach a remote generator; use cancel()")
+
+    def close(self) -> None:
+        """Refused: drop the generator, or use `burrow.cancel`."""
+        raise NotImplementedError("close() does not reach a remote generator; use cancel()")
+
+    def __reduce__(self) -> Any:
+        msg = "an ObjectRefGenerator cannot be passed on; pass the refs that it yields"
+        raise TypeError(msg)
+
+    def __repr__(self) -> str:
+        return f"ObjectRefGenerator({short(self._done_ref.id)})"
+
+
+ObjectRefGenerator.__module__ = "burrow"
+DynamicObjectRefGenerator = ObjectRefGenerator

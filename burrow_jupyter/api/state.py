@@ -1,0 +1,179 @@
+"""What runs, as plain data: tasks, actors, objects, workers, resources; the runtime context."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from burrow_jupyter.api import context
+from burrow_jupyter.core import resources
+from burrow_jupyter.engine import current
+
+
+def cluster_resources() -> dict[str, float]:
+    """Return all resources of the burrow by name: `CPU`, `GPU`, `memory` (bytes) and your own."""
+    return dict(context.backend().totals)
+
+
+def available_resources() -> dict[str, float]:
+    """Return what is free now; what is used up may be missing."""
+    free: dict[str, float] = context.backend().ask("available")
+    return {name: amount for name, amount in free.items() if amount}
+
+
+def nodes() -> list[dict[str, Any]]:
+    """Return the machines of the burrow: this one, in the shape of Ray's list."""
+    backend = context.backend()
+    return [
+        {
+            "NodeID": f"{backend.session:016x}",
+            "Alive": True,
+            "NodeManagerHostname": os.uname().nodename,
+            "NodeManagerAddress": "127.0.0.1",
+            "Resources": dict(backend.totals),
+            "alive": True,
+        }
+    ]
+
+
+class Rows(list[dict[str, Any]]):
+    """A list of records that prints as a table; `.to_pandas()` makes a DataFrame."""
+
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+        super().__init__(rows)
+        self.columns = columns
+
+    def to_pandas(self) -> Any:
+        """Return the records as a `pandas.DataFrame`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas as pd  # noqa: PLC0415  # optional
+
+        return pd.DataFrame(list(self))
+
+    def __repr__(self) -> str:
+        if not self:
+            return "(none)"
+        shown = [[str(row.get(c, "")) for c in self.columns] for row in self[-50:]]
+        widths = [
+            min(40, max(len(c), *(len(r[i]) for r in shown))) for i, c in enumerate(self.columns)
+        ]
+        lines = [self.columns, *shown]
+        text = [
+            "  ".join(f"{cell[:40]:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        if len(self) > 50:
+            text.append(f"... and {len(self) - 50} before these")
+        return "\n".join(text)
+
+
+def tasks(*, run: int = 0) -> Rows:
+    """Return the tasks that have not ended and the last that have; of one run if it is given."""
+    rows = context.backend().ask("tasks", run)
+    return Rows(rows, ("id", "name", "state", "worker", "attempt", "error"))
+
+
+def actors() -> Rows:
+    """Return the actors that live and the last that died."""
+    rows = context.backend().ask("actors")
+    return Rows(rows, ("id", "class_name", "name", "state", "pid", "queued", "finished", "reason"))
+
+
+def objects() -> Rows:
+    """Return the objects that something refers to."""
+    return Rows(context.backend().ask("objects"), ("id", "state", "size_bytes", "where", "refs"))
+
+
+def workers() -> Rows:
+    """Return the worker processes."""
+    rows = context.backend().ask("workers")
+    return Rows(rows, ("id", "pid", "state", "task", "actor", "finished"))
+
+
+def get_gpu_ids() -> list[Any]:
+    """Return the ids of this task's or actor's GPUs; `[]` if it has none, and in drivers.
+
+    Integers, or strings where the preset `CUDA_VISIBLE_DEVICES` named them otherwise.
+    """
+    return [int(gpu) if gpu.isdigit() else gpu for gpu in current.facts.gpus]
+
+
+class RuntimeContext:
+    """Where the calling code runs: driver, task or actor. Source: Ray 2.60 `RuntimeContext`."""
+
+    def get_job_id(self) -> str:
+        """Return the id of the session, in hexadecimal digits."""
+        return f"{context.backend().session:016x}"
+
+    def get_node_id(self) -> str:
+        """Return the id of this machine in the session."""
+        return f"{context.backend().session:016x}"
+
+    def get_worker_id(self) -> str:
+        """Return the id of this process."""
+        session = context.backend().session
+        return f"{session:016x}{current.facts.worker_id:016x}"
+
+    def get_task_id(self) -> str | None:
+        """Return the id of the task, `None` in the driver."""
+        now = current.call()
+        return f"{context.backend().session:016x}{now.task_id:016x}" if now.task_id else None
+
+    def get_actor_id(self) -> str | None:
+        """Return the id of the actor, `None` outside actors."""
+        actor_id = current.facts.actor_id
+        return f"{context.backend().session:016x}{actor_id:016x}" if actor_id else None
+
+    def get_actor_name(self) -> str | None:
+        """Return the actor's name: `""` if it has none, `None` outside actors."""
+        return current.facts.actor_options.name if current.facts.actor_id else None
+
+    def get_task_name(self) -> str | None:
+        """Return the name of the task: its function's, or that given by `options(name=)`."""
+        options = current.call().options
+        return options.name if options is not None else None
+
+    def get_task_function_name(self) -> str | None:
+        """Return the function's own name, whatever the options say."""
+        options = current.call().options
+        return options.function if options is not None else None
+
+    def get_assigned_resources(self) -> dict[str, float]:
+        """Return the resources that the task or actor holds."""
+        if current.facts.actor_id:
+            shape = current.facts.actor_options.shape
+        else:
+            options = current.call().options
+            shape = options.shape if options is not None else ()
+        return {name: resources.to_quantity(units) for name, units in shape}
+
+    def get_accelerator_ids(self) -> dict[str, list[str]]:
+        """Return the ids of this task's or actor's GPUs, as strings, below `"GPU"`."""
+        return {"GPU": list(current.facts.gpus)}
+
+    def is_canceled(self) -> bool:
+        """Say whether the running call was cancelled."""
+        return current.call().cancelled
+
+    @property
+    def namespace(self) -> str:
+        """The session's namespace for named actors."""
+        return context.backend().namespace
+
+    @property
+    def was_current_actor_reconstructed(self) -> bool:
+        """Whether this actor is not in its first life."""
+        return current.facts.restarts > 0
+
+
+RuntimeContext.__module__ = "burrow"
+
+
+def get_runtime_context() -> RuntimeContext:
+    """Return where the calling code runs."""
+    return RuntimeContext()

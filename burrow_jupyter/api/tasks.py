@@ -1,0 +1,197 @@
+"""Remote functions: a function, its options, and `.remote()`."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.definitions import (
+    Parameters,
+    check_feasible,
+    environment_of,
+    is_generator,
+    retries_of,
+    returns_of,
+)
+from burrow_jupyter.api.refs import ObjectRef, ObjectRefGenerator
+from burrow_jupyter.backends.protocol import Ended
+from burrow_jupyter.core import options as table
+from burrow_jupyter.core.options import STREAMING, TaskOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from burrow_jupyter.backends.protocol import Backend
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RemoteFunction(Generic[P, T]):
+    """A function whose calls run on workers: `f.remote(...)` returns a ref at once."""
+
+    def __init__(self, function: Callable[P, T], given: dict[str, Any]) -> None:
+        """Wrap `function`; `given` are options checked by the table."""
+        self._function = function
+        self._given = given
+        self._name = _name_of(function)
+        self._parameters = Parameters(function, self._name)
+        self._options = _task_options(function, self._name, given)
+        self._session = -1
+        self._code_id = 0
+        self._options_id = 0
+        self._shared: RemoteFunction[P, T] = self
+        self._wrap(function)
+
+    def _wrap(self, function: Any) -> None:
+        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+            try:
+                setattr(self, attribute, getattr(function, attribute))
+            except AttributeError:
+                continue
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        msg = (
+            f"a remote function is not called directly: use {self._name}.remote(...) "
+            f"(the plain function is {self._name}._function)"
+        )
+        raise TypeError(msg)
+
+    def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[T]:
+        """Submit a call; return a ref to its result at once.
+
+        The arguments are checked here as in a local call. A ref among them is waited for
+        and replaced by its value; refs inside containers stay refs.
+
+        Returns:
+            One ref; a list of refs if `num_returns` is above 1; `None` if it is 0; an
+            `ObjectRefGenerator` for a generator function.
+
+        Raises:
+            TypeError: arguments that do not fit, or cannot be pickled.
+            InfeasibleError: the burrow will never have what the options ask for.
+            ValueError: an argument is a ref of an ended session.
+
+        Source: Ray 2.60 `RemoteFunction.remote`.
+        """
+        parameters = self._parameters
+        if kwargs or not parameters.needed <= len(args) <= parameters.most:
+            parameters.check(args, kwargs)
+        backend = context.backend()
+        if backend.session != self._session:
+            self._open(backend)
+        try:
+            task_id = backend.submit(
+                self._code_id,
+                self._options_id,
+                self._options,
+                args,
+                kwargs,
+                context.run_of_caller(),
+            )
+        except Ended as ended:
+            raise ValueError(str(ended)) from None
+        if self._options.num_returns == 1:
+            return ObjectRef(task_id, backend)
+        return refs_of(task_id, self._options.num_returns, backend)
+
+    def _open(self, backend: Backend) -> None:
+        """Make code and options known in a new session, once."""
+        check_feasible(backend, self._name, self._options.shape)
+        shared = self._shared
+        if shared._session != backend.session:  # noqa: SLF001  # one of our own
+            shared._code_id = backend.define(self._function, self._name)  # noqa: SLF001
+            shared._options_id = backend.intern(shared._options)  # noqa: SLF001
+            shared._session = backend.session  # noqa: SLF001
+        if shared is not self:
+            self._code_id = shared._code_id  # noqa: SLF001
+            self._options_id = backend.intern(self._options)
+            self._session = backend.session
+
+    def options(self, **given: Any) -> RemoteFunction[P, T]:
+        """Return the same function with other options; this one stays as it is.
+
+        Options that are not named keep the decorator's values.
+
+        Raises:
+            ValueError: an unknown option or a value out of range.
+            TypeError: a value of the wrong type.
+        """
+        checked = table.check("task options", given)
+        other: RemoteFunction[P, T] = RemoteFunction.__new__(RemoteFunction)
+        other.__dict__.update(self.__dict__)
+        merged = {**self._given, **checked}
+        other._given = merged
+        other._options = _task_options(self._function, self._name, merged)
+        other._shared = self._shared
+        other._session = -1
+        return other
+
+    def _remote(
+        self,
+        args: Any = None,
+        kwargs: dict[str, Any] | None = None,
+        **given: Any,
+    ) -> Any:
+        """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
+        target = self.options(**given) if given else self
+        remote: Any = target.remote
+        return remote(*(args or ()), **(kwargs or {}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._function, self._given)
+
+    def __repr__(self) -> str:
+        return f"RemoteFunction({self._name})"
+
+
+RemoteFunction.__module__ = "burrow"
+
+
+def _rebuild(function: Any, given: dict[str, Any]) -> RemoteFunction[..., Any]:
+    return RemoteFunction(function, given)
+
+
+def refs_of(task_id: int, count: int, backend: Backend) -> Any:
+    """Return what a call with this `num_returns` gives its caller."""
+    if count == 1 or count == table.DYNAMIC:
+        return ObjectRef(task_id, backend)
+    if count == STREAMING:
+        return ObjectRefGenerator(task_id, backend)
+    if count == 0:
+        return None
+    return [ObjectRef(task_id + index, backend) for index in range(count)]
+
+
+def _name_of(function: Any) -> str:
+    if isinstance(function, functools.partial):
+        return _name_of(function.func)
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def _task_options(function: Any, name: str, given: dict[str, Any]) -> TaskOptions:
+    generator = is_generator(function)
+    count = returns_of(given, generator, name)
+    retry_exceptions, types = retries_of(given)
+    env_vars, directory = environment_of(given)
+    gpus = given.get("num_gpus", 0)
+    module = getattr(function, "__module__", "") or ""
+    qualname = getattr(function, "__qualname__", name)
+    return TaskOptions(
+        name=given.get("name") or name,
+        function=f"{module}.{qualname}",
+        shape=table.demand_of(given, 1),
+        num_returns=count,
+        max_retries=given.get("max_retries", 3),
+        retry_exceptions=retry_exceptions,
+        retry_types=types,
+        # Device memory comes back only with the process (Ray's default, too).
+        max_calls=given.get("max_calls", 1 if gpus else 0),
+        timeout_s=float(given.get("timeout", 0.0)),
+        backpressure=given.get("_generator_backpressure_num_objects", 0),
+        env_vars=env_vars,
+        working_dir=directory,
+        generator=generator,
+    )

@@ -1,0 +1,323 @@
+"""The local backend: this machine's cores, through a head process.
+
+The hot path of `.remote()` and `get`: as few steps as possible between the user's call
+and the message in the outgoing batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
+from burrow_jupyter.core import limits, messages
+from burrow_jupyter.core.failures import EngineError
+from burrow_jupyter.core.ids import Ref
+from burrow_jupyter.engine import current, serialization
+from burrow_jupyter.engine.client import FAILED, KNOWN, PENDING, Client, ConnectionLost, Entry
+from burrow_jupyter.engine.unpicklable import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from burrow_jupyter.core.messages import Value
+    from burrow_jupyter.core.options import ActorOptions, TaskOptions
+    from burrow_jupyter.engine.launch import Launched
+
+_dump = serialization.dump
+_NOTHING: list[Any] = []
+Submit, Call = messages.Submit, messages.Call
+
+
+class LocalBackend:
+    """A session on this machine, as seen by a driver or a worker."""
+
+    name = "local"
+
+    def __init__(
+        self, client: Client, *, namespace: str = "", launched: Launched | None = None
+    ) -> None:
+        """Args: launched: what started the burrow, in the process that did."""
+        self.client = client
+        self.session = client.session
+        self.namespace = namespace or client.namespace
+        self.totals = client.totals
+        self._launched = launched
+        self._interned: dict[TaskOptions, int] = {}
+        self._next = client.mint.next
+        self._entries = client.entries
+        self._post = client.post
+        self.drop = client.drop
+        self.adopt = client.adopt
+        self.when_done = client.when_done
+        self.flush = client.flush
+        self.current = current.call
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self.client.closed
+
+    # ---- code and options ------------------------------------------------------------
+
+    def define(self, target: Any, name: str, meta: bytes = b"") -> int:
+        """Pickle a function or class and send it; see `Backend.define`."""
+        client = self.client
+        try:
+            value = serialization.dump_code(target, client.writer)
+        except Exception as error:
+            raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
+        size = len(value.data) + value.size
+        if size > limits.CODE_WARN_BYTES:
+            text = (
+                f"{name} is {size / 1e6:.0f} MB when pickled: it captures large data. Store that "
+                "once with put() and pass the ref as an argument"
+            )
+            if size > limits.CODE_MAX_BYTES:
+                raise ValueError(text)
+            import warnings  # noqa: PLC0415  # rarely needed
+
+            warnings.warn(text, stacklevel=4)
+        code_id = self._next()
+        client.post(messages.DefineCode(code_id, name, value, meta))
+        return code_id
+
+    def intern(self, options: TaskOptions) -> int:
+        """Return the id of these options, the same for equal ones."""
+        options_id = self._interned.get(options)
+        if options_id is None:
+            options_id = self._interned[options] = self._next()
+            self.client.post(messages.DefineOptions(options_id, options))
+        return options_id
+
+    # ---- tasks and actors ------------------------------------------------------------
+
+    def _pack(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Value, list[int], list[int | str]]:
+        """Pickle arguments; refs among them become dependencies."""
+        deps: list[int] = []
+        slots: list[int | str] = []
+        for position, value in enumerate(args):
+            if isinstance(value, Ref):
+                self._check(value)
+                deps.append(value.id)
+                slots.append(position)
+        for key, value in kwargs.items():
+            if isinstance(value, Ref):
+                self._check(value)
+                deps.append(value.id)
+                slots.append(key)
+        if deps:
+            args = tuple(None if isinstance(a, Ref) else a for a in args)
+            kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
+        try:
+            return _dump((args, kwargs), self.client.writer), deps, slots
+        except Exception as error:
+            for position, value in enumerate(args):
+                _check_argument(value, f"argument {position + 1} of {name}")
+            for key, value in kwargs.items():
+                _check_argument(value, f"argument {key}= of {name}")
+            raise TypeError(explain(error, (args, kwargs), f"the arguments of {name}")) from None
+
+    def _check(self, ref: Ref) -> None:
+        if ref.session != self.session:
+            raise Ended(OLD_SESSION)
+
+    def submit(
+        self,
+        code_id: int,
+        options_id: int,
+        options: TaskOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run_id: int,
+    ) -> int:
+        """Submit a task; see `Backend.submit`."""
+        packed = None
+        deps = slots = _NOTHING
+        if args or kwargs:
+            packed, deps, slots = self._pack(options.name, args, kwargs)
+        task_id = self._new_results(options.num_returns)
+        parent = current.call().task_id
+        self._post(
+            Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent)
+        )
+        return task_id
+
+    def _new_results(self, count: int) -> int:
+        if count == 1:
+            task_id = self._next()
+            self._entries[task_id] = Entry(PENDING)
+            return task_id
+        if count < 0:
+            count = 1
+        task_id = self.client.mint.block(count)
+        for object_id in range(task_id, task_id + count):
+            self._entries[object_id] = Entry(PENDING)
+        return task_id
+
+    def create_actor(
+        self,
+        code_id: int,
+        options: ActorOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run_id: int,
+    ) -> int:
+        """Make an actor; see `Backend.create_actor`."""
+        packed = None
+        deps = slots = _NOTHING
+        if args or kwargs:
+            packed, deps, slots = self._pack(f"{options.class_name}()", args, kwargs)
+        actor_id = self._next()
+        parent = current.call().task_id
+        message = messages.CreateActor(
+            actor_id, code_id, options, packed, deps, slots, run_id, parent
+        )
+        if not options.name:
+            self._entries[actor_id] = Entry(PENDING)
+            self._post(message)
+            return actor_id
+        found: int = self.client.answer_to(message, actor_id)
+        entry = self._entries.get(found)
+        if entry is None:
+            self._entries[found] = Entry(PENDING)
+        else:
+            entry.count += 1
+        return found
+
+    def call_actor(
+        self,
+        actor_id: int,
+        method: str,
+        options_id: int,
+        options: TaskOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run_id: int,
+        retries: int,
+    ) -> int:
+        """Call a method; see `Backend.call_actor`."""
+        packed = None
+        deps = slots = _NOTHING
+        if args or kwargs:
+            packed, deps, slots = self._pack(options.name, args, kwargs)
+        task_id = self._new_results(options.num_returns)
+        parent = current.call().task_id
+        self._post(
+            Call(task_id, actor_id, method, options_id, packed, deps, slots, run_id, parent, retries)
+        )
+        return task_id
+
+    def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
+        """Look an actor up; see `Backend.named_actor`."""
+        found = self.client.ask("named actor", name, namespace)
+        options = msgspec.convert(found["options"], messages.ActorOptions)
+        return found["actor"], found["meta"], options
+
+    # ---- objects ---------------------------------------------------------------------
+
+    def put(self, value: Any) -> int:
+        """Store a value; see `Backend.put`."""
+        try:
+            return self.client.put(value)
+        except (TypeError, AttributeError, ValueError, RecursionError) as error:
+            raise TypeError(explain(error, value, "the value given to put()")) from None
+
+    def get(self, ids: Sequence[int], timeout_s: float | None) -> list[Any]:
+        """Return values in order; see `Backend.get`."""
+        client = self.client
+        try:
+            entries = client.get(ids, timeout_s, _blocking_task())
+        except ConnectionLost as lost:
+            raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
+        if entries[0].state == FAILED:
+            failure = entries[0].failure
+            assert failure is not None, "a failed entry says why"
+            raise Failed(failure)
+        return [client.value_of(entry) for entry in entries]
+
+    def wait(
+        self, ids: Sequence[int], need: int, timeout_s: float | None, *, fetch: bool
+    ) -> list[bool]:
+        """Wait for `need` of the objects; see `Backend.wait`."""
+        try:
+            return self.client.wait(ids, need, timeout_s, _blocking_task(), fetch=fetch)
+        except ConnectionLost as lost:
+            raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
+
+    def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
+        """Have each item of a generator told; see `Backend.stream`."""
+        self.client.stream(task_id, callback)
+
+    def end_stream(self, task_id: int) -> None:
+        """Nobody wants more items; see `Backend.end_stream`."""
+        self.client.stream(task_id, None)
+
+    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait, reading, until `done()`; see `Backend.wait_for`."""
+        try:
+            return self.client.wait_until(done, timeout_s)
+        except ConnectionLost as lost:
+            raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
+
+    def cancel(self, object_id: int, *, force: bool, recursive: bool) -> None:
+        """Cancel the task that makes an object."""
+        self.client.post(messages.Cancel(object_id, force, recursive))
+        self.client.flush()
+
+    def cancel_run(self, run_id: int) -> None:
+        """Cancel everything that one run has launched."""
+        self.client.post(messages.CancelRun(run_id))
+        self.client.flush()
+
+    def kill(self, actor_id: int, *, no_restart: bool) -> None:
+        """End an actor's process."""
+        self.client.post(messages.Kill(actor_id, no_restart))
+        self.client.flush()
+
+    def free(self, ids: Sequence[int]) -> None:
+        """Give up values although there are refs."""
+        for object_id in ids:
+            entry = self._entries.get(object_id)
+            if entry is not None and entry.value is not None:
+                value, entry.value = entry.value, None
+                entry.state = KNOWN
+                if value.segment:
+                    self.client.release_segment(value.segment)
+        self.client.post(messages.Free(list(ids)))
+        self.client.flush()
+
+    # ---- state -----------------------------------------------------------------------
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Ask the head; see `core.scheduler.queries`."""
+        return self.client.ask(what, *args)
+
+    def open_run(self, label: str, cell_id: str, message_id: str) -> int:
+        """Make a run known; return its id."""
+        run_id = self._next()
+        self.client.post(messages.DefineRun(run_id, label, cell_id, message_id))
+        return run_id
+
+    def close(self) -> None:
+        """End the session; returns when everything of it is gone."""
+        if self._launched is not None:
+            self._launched.stop()
+        else:
+            self.client.close()
+
+
+def _blocking_task() -> int:
+    """Return the task whose CPU is free while it waits; an actor's call keeps its own."""
+    now = current.call()
+    return 0 if now.actor_id else now.task_id
+
+
+def _check_argument(value: Any, what: str) -> None:
+    try:
+        _dump(value, None)
+    except Exception as error:
+        raise TypeError(explain(error, value, what)) from None

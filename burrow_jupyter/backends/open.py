@@ -1,0 +1,32 @@
+"""Backends by name. Each is imported when it is opened, not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from burrow_jupyter.backends.protocol import Backend
+
+
+def open_local(
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: dict[str, float] | None = None,
+    object_store_bytes: int | None = None,
+    namespace: str = "",
+    kernel_id: str = "",
+) -> Backend:
+    """Start a burrow on this machine; see `engine.launch.start` for what is raised."""
+    from burrow_jupyter.backends.local import LocalBackend  # noqa: PLC0415  # when it is opened
+    from burrow_jupyter.engine import launch  # noqa: PLC0415  # when it is opened
+
+    launched = launch.start(
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        resources=resources,
+        object_store_bytes=object_store_bytes,
+        namespace=namespace,
+        kernel_id=kernel_id,
+    )
+    return LocalBackend(launched.client, launched=launched)

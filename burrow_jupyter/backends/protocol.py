@@ -1,0 +1,176 @@
+"""What carries out the API: one protocol, several backends.
+
+A backend knows pickles, processes and waiting; it knows nothing of notebooks, of
+decorators or of the exceptions that users see. Ids are integers (`core.ids`), counted
+per process: whoever makes a ref calls `adopt` (or got the id counted once from the
+verb that made it) and `drop` when the ref dies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from burrow_jupyter.core.failures import Failure
+    from burrow_jupyter.core.options import ActorOptions, TaskOptions
+    from burrow_jupyter.engine.current import Current
+
+
+OLD_SESSION = (
+    "this ref belongs to a burrow that has ended; run the cell that made it again "
+    "in the running one"
+)
+
+
+class Failed(Exception):
+    """An object has no value; `failure` says why. The API makes the user's exception of it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+class Ended(Exception):
+    """The session of a ref, or the backend itself, has ended; the text says which."""
+
+
+class Backend(Protocol):
+    """One session of one backend, as seen by one process."""
+
+    name: str
+    session: int
+    namespace: str
+    totals: dict[str, float]
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+
+    def define(self, target: Any, name: str, meta: bytes = b"") -> int:
+        """Make a function or class known; return its code id.
+
+        `meta` is what `named_actor` gives to those who look an actor of the class up.
+
+        Raises:
+            TypeError: it cannot be pickled; the text names the path to the culprit.
+            ValueError: it is unreasonably large.
+        """
+
+    def intern(self, options: TaskOptions) -> int:
+        """Return the id of these options, the same for equal ones."""
+
+    def submit(
+        self,
+        code_id: int,
+        options_id: int,
+        options: TaskOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run_id: int,
+    ) -> int:
+        """Submit a task; return its id, which is that of its first result.
+
+        Its results (`num_returns` of them, consecutive) are counted once each. Returns at
+        once, whatever the task does.
+
+        Raises:
+            TypeError: an argument cannot be pickled.
+            Ended: an argument is a ref of an ended session.
+        """
+
+    def create_actor(
+        self,
+        code_id: int,
+        options: ActorOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run_id: int,
+    ) -> int:
+        """Make an actor; return its id, counted once.
+
+        Raises:
+            ValueError: the name is taken (the text says by whom).
+        """
+
+    def call_actor(
+        self,
+        actor_id: int,
+        method: str,
+        options_id: int,
+        options: TaskOptions,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run_id: int,
+        retries: int,
+    ) -> int:
+        """Call a method; like `submit`."""
+
+    def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
+        """Return a living actor's id, the `meta` of its class, and its options.
+
+        Raises:
+            LookupError: there is none of that name.
+        """
+
+    def put(self, value: Any) -> int:
+        """Store a value; return its id, counted once."""
+
+    def get(self, ids: Sequence[int], timeout_s: float | None) -> list[Any]:
+        """Return values in order.
+
+        Raises:
+            Failed: one of the objects has no value.
+            TimeoutError: not all were there in time; nothing was cancelled.
+        """
+
+    def wait(
+        self, ids: Sequence[int], need: int, timeout_s: float | None, *, fetch: bool
+    ) -> list[bool]:
+        """Wait for `need` of the objects; say of each whether it is ready."""
+
+    def when_done(self, object_id: int, callback: Callable[[], None]) -> None:
+        """Call back from some thread when `get` of this object would not wait."""
+
+    def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
+        """Have each item of a generator's task told to `callback`; `None` ends that."""
+
+    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Wait until `done()`, which something that arrives makes true; say whether it is."""
+
+    def end_stream(self, task_id: int) -> None:
+        """Nobody wants more of a generator's items; callable from `__del__`."""
+
+    def adopt(self, any_id: int) -> None:
+        """Count one more ref or handle of this process."""
+
+    def drop(self, any_id: int) -> None:
+        """Count one less; callable from `__del__`."""
+
+    def cancel(self, object_id: int, *, force: bool, recursive: bool) -> None:
+        """Cancel the task that makes an object."""
+
+    def cancel_run(self, run_id: int) -> None:
+        """Cancel everything that one run has launched."""
+
+    def kill(self, actor_id: int, *, no_restart: bool) -> None:
+        """End an actor's process."""
+
+    def free(self, ids: Sequence[int]) -> None:
+        """Give up values although there are refs."""
+
+    def ask(self, what: str, *args: Any) -> Any:
+        """Ask for something of the state (`core.scheduler.queries` lists the questions)."""
+
+    def open_run(self, label: str, cell_id: str, message_id: str) -> int:
+        """Make a run known; return its id."""
+
+    def flush(self) -> None:
+        """Send what is queued now."""
+
+    def current(self) -> Current:
+        """Return what the calling code belongs to: a task, an actor's call, or nothing."""
+
+    def close(self) -> None:
+        """End the session; returns when everything of it is gone."""

@@ -1,0 +1,788 @@
+"""A process's connection to its head: what drivers and workers alike do with it.
+
+Who reads: the thread that waits in `get` or `wait` reads the socket itself (the
+*leader*); others that wait meanwhile are woken by it. While nobody waits, the
+*attendant*, one background thread, reads and sends what was left to be sent. It never
+competes with a leader: after activity it only looks every few milliseconds, and it
+sleeps in the kernel, at no cost, when nothing happens.
+
+Who writes: any thread appends messages to one list; `flush` sends them in batches, in
+order. `__del__` of refs only appends to a deque.
+
+Counting: an `Entry` counts the refs of this process to one object; the head hears of
+the first and of the last only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.core import messages
+from burrow_jupyter.core.failures import EngineError, Failure
+from burrow_jupyter.core.framing import FrameBuffer
+from burrow_jupyter.core.ids import IdMint
+from burrow_jupyter.core.limits import (
+    BATCH_MAX_DELAY_S,
+    BATCH_MAX_MESSAGES,
+    FRAME_TARGET_BYTES,
+)
+from burrow_jupyter.engine import serialization, transport
+from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Sequence
+
+    from burrow_jupyter.core.messages import Value
+
+monotonic = time.monotonic
+
+PENDING = 0
+VALUE = 1  # is here
+FAILED = 2
+ANNOUNCED = 3  # exists, but its value was not sent yet
+KNOWN = 4  # somebody else's: the head knows how it stands
+
+RECV_BYTES = 256 * 1024
+QUIET_S = 0.05
+"""Without activity for so long, the attendant goes from looking often to sleeping."""
+TICK_S = 0.004
+"""How often the attendant looks while there is activity."""
+LED_TICK_S = 0.1
+"""How often the attendant looks while somebody else reads."""
+WARM_KEEP_BYTES = 512 * 1024 * 1024
+"""Freed shared memory that one process keeps warm for its next objects."""
+
+
+class ConnectionLost(ConnectionError):
+    """The head is gone; the text says what is known of why."""
+
+
+class Entry:
+    """What this process knows of one object."""
+
+    __slots__ = ("callbacks", "count", "failure", "state", "value")
+
+    def __init__(self, state: int) -> None:
+        self.count = 1
+        self.state = state
+        self.value: Value | None = None
+        self.failure: Failure | None = None
+        self.callbacks: list[Callable[[], None]] | None = None
+
+
+class _Question:
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: messages.Answer | None = None
+
+
+class Client:
+    """One connection. All public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        hello: messages.Hello,
+        urgent: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Say hello on an authenticated socket and wait, with a bound, for the welcome."""
+        self._sock = sock
+        self._frames = FrameBuffer()
+        self._early: list[Any] = []
+        self._out: list[Any] = []
+        self._send_lock = threading.Lock()
+        self._last_flush = 0.0
+        self.dropped: deque[int] = deque()
+        """Ids of refs that have died; appended to by `__del__`, wherever that runs."""
+        self.unmapped: deque[str] = deque()
+
+        self.entries: dict[int, Entry] = {}
+        self.failures_seen = 0
+        self._segments: dict[str, list[int]] = {}
+        self._segments_lock = threading.Lock()
+        self._questions: dict[int, _Question] = {}
+        self._streams: dict[int, Callable[[messages.Streamed], None]] = {}
+
+        self._lead = threading.Lock()
+        self._news = threading.Condition(threading.Lock())
+        self._followers = 0
+        self._led_at = 0.0
+        self._lazy = False
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_w, False)
+        self._closed = False
+        self.lost_reason = ""
+        self.on_lost: list[Callable[[], None]] = []
+        self.on_notice: Callable[[messages.Notice], None] | None = None
+        self.on_printed: Callable[[messages.Printed], None] | None = None
+        self.inbox: deque[Any] = deque()
+        """Messages for the worker's loop."""
+        self.urgent: Callable[[Any], None] | None = urgent
+        """Takes what a worker must hear also while it runs a task, in the reading thread."""
+
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            messages.Deliver: self._on_deliver,
+            messages.Ready: self._on_ready,
+            messages.Answer: self._on_answer,
+            messages.Reuse: self._on_reuse,
+            messages.Streamed: self._on_streamed,
+            messages.Notice: self._on_notice,
+            messages.Printed: self._on_printed,
+            messages.Bye: self._on_bye,
+            messages.Run: self.inbox.append,
+            messages.BecomeActor: self.inbox.append,
+            messages.Exit: self.inbox.append,
+            messages.Code: self._on_urgent,
+            messages.Options: self._on_urgent,
+            messages.TakeBack: self._on_urgent,
+            messages.Interrupt: self._on_urgent,
+            messages.StreamCredit: self._on_urgent,
+        }
+        self._out.append(hello)
+        self.flush()
+        welcome = self._read_welcome()
+        self.id = welcome.client_id
+        self.session = welcome.session
+        self.namespace = welcome.namespace
+        self.cpus = welcome.cpus
+        self.totals: dict[str, float] = welcome.info.get("totals", {})
+        self.info = welcome.info
+        self.mint = IdMint(self.id)
+        self.files = SegmentFiles(welcome.store_dir, welcome.spill_dir)
+        self.writer = SegmentWriter(self.files, f"c{self.id}", keep_bytes=WARM_KEEP_BYTES)
+        self.reader = SegmentReader(self.files, self.unmapped)
+        self._attendant = threading.Thread(
+            target=_attend, args=(weakref.ref(self),), name="burrow-attendant", daemon=True
+        )
+
+    def start(self) -> None:
+        """Take what came with the welcome, and begin to attend to the connection.
+
+        Apart from the constructor, so that whoever is told has the client by then.
+        """
+        early, self._early = self._early, []
+        for message in early:
+            self._handlers[type(message)](message)
+        self._attendant.start()
+
+    def _read_welcome(self) -> messages.Welcome:
+        self._sock.settimeout(transport.AUTH_TIMEOUT_S * 4)
+        try:
+            while True:
+                data = self._sock.recv(RECV_BYTES)
+                if not data:
+                    msg = "the head closed the connection"
+                    raise ConnectionLost(msg)
+                frames = self._frames.feed(data)
+                if not frames:
+                    continue
+                batch = [m for frame in frames for m in transport.decode_from_head(frame)]
+                welcome = batch.pop(0)
+                if not isinstance(welcome, messages.Welcome):
+                    msg = f"the head answered hello with {type(welcome).__name__}"
+                    raise ConnectionLost(msg)
+                self._early = batch  # a worker may be given work at once
+                return welcome
+        finally:
+            self._sock.settimeout(None)
+
+    # ---- writing ---------------------------------------------------------------------
+
+    def post(self, message: Any) -> None:
+        """Send a message soon: with others if more come within a millisecond."""
+        out = self._out
+        out.append(message)
+        if len(out) >= BATCH_MAX_MESSAGES or monotonic() - self._last_flush > BATCH_MAX_DELAY_S:
+            self.flush()
+        elif self._lazy:
+            self.kick()
+
+    def flush(self) -> None:
+        """Send everything now.
+
+        Raises:
+            ConnectionLost: the head is gone.
+        """
+        out = self._out
+        with self._send_lock:
+            if self.dropped or self.unmapped:
+                self._collect()
+            while out:
+                # Slicing and deleting the same range of one list are atomic each, so what
+                # other threads append meanwhile stays for the next round.
+                batch = out[:512]
+                frame = transport.encode_frame(batch)
+                if len(frame) > FRAME_TARGET_BYTES and len(batch) > 1:
+                    batch = out[:8]
+                    frame = transport.encode_frame(batch)
+                    if len(frame) > FRAME_TARGET_BYTES:
+                        batch = out[:1]
+                        frame = transport.encode_frame(batch)
+                del out[: len(batch)]
+                if self._closed:
+                    self._raise_lost()
+                try:
+                    self._sock.sendall(frame)
+                except OSError as error:
+                    self._lose(f"sending failed: {error}")
+                    self._raise_lost()
+            self._last_flush = monotonic()
+
+    def kick(self) -> None:
+        """Wake the attendant. Safe in `__del__`: one system call, no lock."""
+        self._lazy = False
+        with contextlib.suppress(OSError):
+            os.write(self._wake_w, b"x")
+
+    def drop(self, object_id: int) -> None:
+        """A ref of this process has died. Called by `__del__`: appends, and wakes a sleeper."""
+        self.dropped.append(object_id)
+        if self._lazy:
+            self.kick()
+
+    def _collect(self) -> None:
+        """Turn dead refs and mappings into messages; under the send lock."""
+        entries = self.entries
+        gone: list[int] = []
+        dropped = self.dropped
+        while dropped:
+            object_id = dropped.popleft()
+            entry = entries.get(object_id)
+            if entry is None:
+                continue
+            entry.count -= 1
+            if entry.count <= 0:
+                del entries[object_id]
+                gone.append(object_id)
+                if entry.value is not None and entry.value.segment:
+                    self.release_segment(entry.value.segment)
+        while self.unmapped:
+            self.release_segment(self.unmapped.popleft())
+        if gone:
+            self._out.append(messages.Drop(gone))
+
+    def holds(self, any_id: int) -> bool:
+        """Say whether this process has a ref or handle of this id."""
+        return any_id in self.entries
+
+    def adopt(self, any_id: int) -> None:
+        """A ref or handle from elsewhere was unpickled here."""
+        entry = self.entries.get(any_id)
+        if entry is not None:
+            entry.count += 1
+            return
+        self.entries[any_id] = Entry(KNOWN)
+        self._out.append(messages.Hold([any_id]))
+
+    # ---- segments: how often the head was told of us, and what of ours looks into them -
+
+    def _told(self, name: str) -> None:
+        """The head has counted us as a reader once more."""
+        with self._segments_lock:
+            counts = self._segments.setdefault(name, [0, 0])
+            counts[0] += 1
+            counts[1] += 1
+
+    def looks(self, name: str) -> None:
+        """One more mapping, or holder of a value, looks into the segment."""
+        with self._segments_lock:
+            self._segments.setdefault(name, [0, 0])[1] += 1
+
+    def release_segment(self, name: str) -> None:
+        """One looks no more; when it was the last, the head is told as often as it told us."""
+        with self._segments_lock:
+            counts = self._segments.get(name)
+            if counts is None:
+                return
+            counts[1] -= 1
+            if counts[1] > 0:
+                return
+            del self._segments[name]
+        if counts[0]:
+            self._out.append(messages.Unmapped([name] * counts[0]))
+
+    def receive_value(self, value: Value | None) -> None:
+        """Count a value that came in a message, before anything else is done with it."""
+        if value is not None and value.segment:
+            self._told(value.segment)
+
+    def load(self, value: Value) -> Any:
+        """Return the user's value."""
+        return serialization.load(value, self.reader, self.looks)
+
+    def dump(self, value: Any) -> Value:
+        """Pickle a user's value, large ones to shared memory."""
+        return serialization.dump(value, self.writer)
+
+    # ---- reading ---------------------------------------------------------------------
+
+    def _dispatch(self, data: bytes) -> None:
+        handlers = self._handlers
+        for frame in self._frames.feed(data):
+            for message in transport.decode_from_head(frame):
+                handlers[type(message)](message)
+
+    def _read(self, timeout_s: float | None) -> bool:
+        """Wait for bytes and take them; the caller leads. Say whether any came."""
+        sock = self._sock
+        if timeout_s is not None:
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            if not poll.poll(max(0.0, timeout_s) * 1000):
+                return False
+        try:
+            data = sock.recv(RECV_BYTES)
+        except OSError as error:
+            self._lose(f"the connection broke: {error}")
+            return True
+        if not data:
+            self._lose("the head process ended")
+            return True
+        self._dispatch(data)
+        return True
+
+    def wait_until(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """Read until `done()`; say whether that came true within `timeout_s`.
+
+        Raises:
+            ConnectionLost: the head is gone.
+        """
+        if self._out or self.dropped:
+            self.flush()
+        deadline = None if timeout_s is None else monotonic() + timeout_s
+        while not done():
+            if self._closed:
+                self._raise_lost()
+            left = None if deadline is None else deadline - monotonic()
+            if left is not None and left <= 0:
+                # One look at what has come already: a timeout of 0 polls.
+                if self._lead.acquire(blocking=False):
+                    try:
+                        while not done() and self._read(0):
+                            pass
+                    finally:
+                        self._leave()
+                return done()
+            if self._lead.acquire(blocking=False):
+                try:
+                    while not done() and not self._closed:
+                        left = None if deadline is None else deadline - monotonic()
+                        if left is not None and left <= 0:
+                            break
+                        self._read(left)
+                        if self._followers:
+                            with self._news:
+                                self._news.notify_all()
+                        if self._out or self.dropped:
+                            self.flush()
+                finally:
+                    self._leave()
+            else:
+                self._follow(done, left)
+        return True
+
+    def _leave(self) -> None:
+        self._led_at = monotonic()
+        self._lead.release()
+        if self._followers:
+            with self._news:
+                self._news.notify_all()
+
+    def _follow(self, done: Callable[[], bool], left: float | None) -> None:
+        """Wait for news from whoever leads. The bound covers a leader that left unseen."""
+        with self._news:
+            self._followers += 1
+            try:
+                if not done() and self._lead.locked():
+                    self._news.wait(0.05 if left is None else min(left, 0.05))
+            finally:
+                self._followers -= 1
+
+    def look(self) -> None:
+        """Take what has come, without waiting."""
+        if self._lead.acquire(blocking=False):
+            try:
+                while not self._closed and self._read(0):
+                    pass
+            finally:
+                self._lead.release()
+            if self._followers:
+                with self._news:
+                    self._news.notify_all()
+
+    # ---- what comes ------------------------------------------------------------------
+
+    def _on_deliver(self, message: messages.Deliver) -> None:
+        value = message.value
+        if value is not None and value.segment:
+            self._told(value.segment)
+        entry = self.entries.get(message.object_id)
+        if entry is None:
+            if value is not None and value.segment:
+                self.release_segment(value.segment)
+            return
+        if value is not None:
+            previous = entry.value
+            entry.value = value
+            entry.state = VALUE
+            if previous is not None and previous.segment:
+                self.release_segment(previous.segment)
+        else:
+            entry.failure = message.failure
+            entry.state = FAILED
+            self.failures_seen += 1
+        if entry.callbacks is not None:
+            self._call_back(entry)
+
+    def _on_ready(self, message: messages.Ready) -> None:
+        for object_id in message.object_ids:
+            entry = self.entries.get(object_id)
+            if entry is not None and entry.state not in (VALUE, FAILED):
+                entry.state = ANNOUNCED
+                if entry.callbacks is not None:
+                    self._call_back(entry)
+
+    def _call_back(self, entry: Entry) -> None:
+        callbacks, entry.callbacks = entry.callbacks, None
+        for callback in callbacks or ():
+            callback()
+
+    def _on_answer(self, message: messages.Answer) -> None:
+        question = self._questions.get(message.request_id)
+        if question is not None:
+            question.answer = message
+
+    def _on_streamed(self, message: messages.Streamed) -> None:
+        if message.object_id:
+            self.entries[message.object_id] = Entry(ANNOUNCED)
+        stream = self._streams.get(message.task_id)
+        if stream is not None:
+            stream(message)
+        elif message.object_id:
+            self.dropped.append(message.object_id)
+
+    def _on_notice(self, message: messages.Notice) -> None:
+        if self.on_notice is not None:
+            self.on_notice(message)
+
+    def _on_printed(self, message: messages.Printed) -> None:
+        if self.on_printed is not None:
+            self.on_printed(message)
+
+    def _on_bye(self, message: messages.Bye) -> None:
+        self._lose(message.reason)
+
+    def _on_urgent(self, message: Any) -> None:
+        if self.urgent is not None:
+            self.urgent(message)
+
+    def _on_reuse(self, message: messages.Reuse) -> None:
+        free = []
+        for name in message.segments:
+            # The head does not count what we map of our own making: that is seen here.
+            if name in self._segments:
+                self.writer.unlink(name)
+            else:
+                free.append(name)
+        if free:
+            self.writer.reuse(free)
+
+    # ---- objects ---------------------------------------------------------------------
+
+    def expect(self, object_id: int) -> None:
+        """A task of ours makes this object: the head will tell us of it unasked."""
+        self.entries[object_id] = Entry(PENDING)
+
+    def put(self, value: Any) -> int:
+        """Store a value of our own; return its id, counted once."""
+        dumped = serialization.dump(value, self.writer)
+        object_id = self.mint.next()
+        entry = Entry(VALUE)
+        entry.value = dumped
+        if dumped.segment:
+            self.looks(dumped.segment)
+        self.entries[object_id] = entry
+        self.post(messages.Put(object_id, dumped))
+        return object_id
+
+    def get(self, ids: Sequence[int], timeout_s: float | None, task_id: int) -> list[Entry]:
+        """Wait for objects; return their entries, or those there are when one has failed.
+
+        Raises:
+            TimeoutError: not all were there in time; nothing was cancelled.
+            ConnectionLost: the head is gone.
+        """
+        entries = self.entries
+        failures = self.failures_seen  # before the look, so that none slips through after it
+        found: list[Entry] = []
+        ask: list[int] = []
+        pending = False
+        for object_id in ids:
+            entry = entries[object_id]
+            found.append(entry)
+            state = entry.state
+            if state == FAILED:
+                return [entry]
+            if state != VALUE:
+                pending = True
+                if state != PENDING or task_id:
+                    ask.append(object_id)
+        if not pending:
+            return found
+        if ask:
+            if len(ids) > 1:
+                ask = list(dict.fromkeys(ask))
+            self._out.append(messages.Get(ask, len(ask), task_id))
+        position = 0
+        count = len(found)
+        failed: Entry | None = None
+
+        def done() -> bool:
+            nonlocal position, failures, failed
+            if failed is not None:
+                return True
+            if failures != self.failures_seen:
+                failures = self.failures_seen
+                for entry in found:
+                    if entry.state == FAILED:
+                        failed = entry
+                        return True
+            while position < count and found[position].state == VALUE:
+                position += 1
+            if position == count:
+                return True
+            if found[position].state == ANNOUNCED:
+                self._fetch(ids, found, position, ask)
+            return False
+
+        finished = False
+        try:
+            finished = self.wait_until(done, timeout_s)
+        finally:
+            if task_id and ask and (not finished or failed is not None):
+                self.post(messages.Unblock(task_id))
+        if not finished:
+            raise TimeoutError
+        return found if failed is None else [failed]
+
+    def _fetch(
+        self, ids: Sequence[int], found: list[Entry], position: int, asked: list[int]
+    ) -> None:
+        """Ask for values that were announced but not sent, once each."""
+        already = set(asked)
+        wanted = [
+            object_id
+            for object_id, entry in zip(ids[position:], found[position:], strict=True)
+            if entry.state == ANNOUNCED and object_id not in already
+        ]
+        if wanted:
+            wanted = list(dict.fromkeys(wanted))
+            asked.extend(wanted)
+            self._out.append(messages.Get(wanted, len(wanted), 0))
+            self.flush()
+
+    def wait(
+        self, ids: Sequence[int], need: int, timeout_s: float | None, task_id: int, *, fetch: bool
+    ) -> list[bool]:
+        """Wait until `need` of the objects are ready or failed; say of each whether it is."""
+        entries = self.entries
+        found = [entries[object_id] for object_id in ids]
+        unknown = [
+            object_id
+            for object_id, entry in zip(ids, found, strict=True)
+            if entry.state == KNOWN or (task_id and entry.state == PENDING)
+        ]
+        ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
+        if unknown:
+            self._out.append(
+                messages.Get(unknown, max(0, need - ready), task_id, fetch and not task_id)
+            )
+
+        def done() -> bool:
+            count = 0
+            for entry in found:
+                if entry.state not in (PENDING, KNOWN):
+                    count += 1
+                    if count >= need:
+                        return True
+            return False
+
+        if ready < need or (unknown and timeout_s == 0):
+            if unknown and timeout_s is not None and timeout_s < 0.02:
+                # Whether another's object is there only the head knows: let it answer.
+                self.ask("ping", timeout_s=10.0)
+            finished = False
+            try:
+                finished = self.wait_until(done, timeout_s)
+            finally:
+                if task_id and unknown and not finished:
+                    self.post(messages.Unblock(task_id))
+        return [entry.state not in (PENDING, KNOWN) for entry in found]
+
+    def value_of(self, entry: Entry) -> Any:
+        """Return the user's value of an entry that has one."""
+        assert entry.value is not None, "the entry is ready"
+        return serialization.load(entry.value, self.reader, self.looks)
+
+    def when_done(self, object_id: int, callback: Callable[[], None]) -> None:
+        """Call back, from a reading thread, once the object is ready or has failed.
+
+        The value is here by then.
+        """
+        entry = self.entries[object_id]
+
+        def arrived() -> None:
+            if entry.state in (VALUE, FAILED):
+                callback()
+                return
+            entry.callbacks = [arrived]
+            if entry.state == ANNOUNCED:
+                self._out.append(messages.Get([object_id], 1, 0))
+                self.kick()
+
+        if entry.state in (VALUE, FAILED):
+            callback()
+            return
+        if entry.callbacks is None:
+            entry.callbacks = [arrived]
+        else:
+            entry.callbacks.append(arrived)
+        if entry.state != PENDING:
+            self._out.append(messages.Get([object_id], 1, 0))
+        self.flush()
+        self.kick()
+        if entry.state in (VALUE, FAILED) and entry.callbacks is not None:
+            self._call_back(entry)  # it came between the look and the entry in the list
+
+    def stream(self, task_id: int, callback: Callable[[messages.Streamed], None] | None) -> None:
+        """Call back for each item of a generator's task; `None` ends that."""
+        if callback is None:
+            self._streams.pop(task_id, None)
+        else:
+            self._streams[task_id] = callback
+
+    # ---- questions -------------------------------------------------------------------
+
+    def ask(self, what: str, *args: Any, timeout_s: float = 30.0) -> Any:
+        """Ask the head about its state and return the answer.
+
+        Raises:
+            ValueError, LookupError: the head has no answer; the text says why.
+            ConnectionLost: the head is gone, or silent for `timeout_s`.
+        """
+        request_id = self.mint.next()
+        return self.answer_to(messages.Query(request_id, what, list(args)), request_id, timeout_s)
+
+    def answer_to(self, message: Any, request_id: int, timeout_s: float = 30.0) -> Any:
+        """Send a message that the head answers, and return the answer."""
+        question = self._questions[request_id] = _Question()
+        try:
+            self._out.append(message)
+            self.flush()
+            if not self.wait_until(lambda: question.answer is not None, timeout_s):
+                msg = f"the head did not answer within {timeout_s:g} s"
+                raise ConnectionLost(msg)
+        finally:
+            del self._questions[request_id]
+        answer = question.answer
+        assert answer is not None, "waited for"
+        if answer.error:
+            if answer.kind == "lookup":
+                raise LookupError(answer.error)
+            raise ValueError(answer.error)
+        return answer.payload
+
+    # ---- the end ---------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._closed
+
+    def _lose(self, reason: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.lost_reason = self.lost_reason or reason
+        with self._news:
+            self._news.notify_all()
+        failure = EngineError(f"the burrow has ended: {self.lost_reason}")
+        for entry in list(self.entries.values()):
+            if entry.state in (PENDING, KNOWN, ANNOUNCED) and entry.callbacks is not None:
+                entry.failure = failure
+                entry.state = FAILED
+                self._call_back(entry)
+        for task_id, stream in list(self._streams.items()):
+            stream(messages.Streamed(task_id, 0, 0, failure))
+        for callback in self.on_lost:
+            callback()
+
+    def _raise_lost(self) -> None:
+        raise ConnectionLost(self.lost_reason or "the burrow has ended")
+
+    def close(self, reason: str = "the connection was closed") -> None:
+        """End the connection; what waits on it ends with `ConnectionLost`."""
+        self._lose(reason)
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(2)
+        self.kick()
+        if self._attendant.is_alive() and threading.current_thread() is not self._attendant:
+            self._attendant.join(2.0)
+        self._sock.close()
+
+    def abandon(self) -> None:
+        """Forget the connection in a forked child: it belongs to the parent."""
+        self._closed = True
+        self.lost_reason = "this process was forked from one that had the connection"
+        self._sock.close()
+
+    # ---- the attendant ---------------------------------------------------------------
+
+    def _attend_once(self) -> None:
+        """One round of the attendant: send, look, and sleep for as long as may be."""
+        now = monotonic()
+        if (self._out or self.dropped or self.unmapped) and (
+            now - self._last_flush > BATCH_MAX_DELAY_S
+        ):
+            with contextlib.suppress(ConnectionLost):
+                self.flush()
+        led = self._lead.locked()
+        busy = now - max(self._led_at, self._last_flush) < QUIET_S
+        poll = select.poll()
+        poll.register(self._wake_r, select.POLLIN)
+        if led:
+            timeout_s: float | None = LED_TICK_S
+        elif busy or self._out:
+            timeout_s = TICK_S
+        else:
+            timeout_s = None
+            poll.register(self._sock, select.POLLIN)
+        if timeout_s != TICK_S:
+            self._lazy = True
+            if self._out or self.dropped:
+                self._lazy = False
+                return
+        ready = poll.poll(None if timeout_s is None else timeout_s * 1000)
+        self._lazy = False
+        if any(fd == self._wake_r for fd, _ in ready):
+            os.read(self._wake_r, 4096)
+        if not self._closed and not led:
+            self.look()
+
+
+def _attend(weak: weakref.ref[Client]) -> None:
+    while True:
+        client = weak()
+        if client is None or client.closed:
+            return
+        client._attend_once()  # noqa: SLF001  # its own thread
+        del client

@@ -1,0 +1,68 @@
+"""What this process runs now: the task, its run, its actor.
+
+In a worker of plain tasks one task runs at a time, so it is one value for the whole
+process and right in threads that user code starts. Actors that run calls side by side
+set a context variable, which threads and coroutines carry with them.
+"""
+
+from __future__ import annotations
+
+import os
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.options import TaskOptions
+
+
+class Current:
+    """One call that runs."""
+
+    __slots__ = ("actor_id", "attempt", "cancelled", "options", "run_id", "task_id")
+
+    def __init__(
+        self,
+        task_id: int = 0,
+        run_id: int = 0,
+        actor_id: int = 0,
+        attempt: int = 1,
+        options: TaskOptions | None = None,
+    ) -> None:
+        self.task_id = task_id
+        self.run_id = run_id
+        self.actor_id = actor_id
+        self.attempt = attempt
+        self.options = options
+        self.cancelled = False
+
+
+NOTHING = Current()
+process_wide: Current = NOTHING
+concurrent: ContextVar[Current | None] = ContextVar("burrow-call", default=None)
+
+
+class WorkerFacts:
+    """What a worker knows of itself; `None` fields in a driver."""
+
+    worker_id: int = 0
+    gpus: tuple[str, ...] = ()
+    actor_options: Any = None
+    actor_id: int = 0
+    restarts: int = 0
+    actor_instance: Any = None
+    in_worker: bool = False
+    pid: int = os.getpid()
+
+
+facts = WorkerFacts()
+
+
+def call() -> Current:
+    """Return what the calling code belongs to."""
+    return concurrent.get() or process_wide
+
+
+def set_process_wide(current: Current) -> None:
+    """Say what a worker of plain tasks, or a serial actor, runs now."""
+    global process_wide  # noqa: PLW0603  # the one value for the whole process
+    process_wide = current

@@ -1,1 +1,0 @@
-"""The head's loop around the pure scheduler core."""

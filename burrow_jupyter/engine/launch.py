@@ -1,0 +1,174 @@
+"""Starting a burrow: the driver's side.
+
+The head gets one end of a socket pair by inheritance, with its settings and the key as
+the first frame. So there is nothing to wait for and nothing to find: the driver says
+hello and submits while the head still imports, and either side sees at once when the
+other is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import burrow_jupyter
+from burrow_jupyter.core import messages
+from burrow_jupyter.core.framing import HEADER
+from burrow_jupyter.engine import session, transport
+from burrow_jupyter.engine.client import Client, ConnectionLost
+from burrow_jupyter.engine.settings import HeadSettings
+
+HEAD_END_S = 10.0
+"""How long a head may take to end everything before it is killed."""
+
+
+class StartError(RuntimeError):
+    """The head could not be started; the text has its last words."""
+
+
+class Launched:
+    """A burrow that this process has started."""
+
+    def __init__(self, client: Client, process: subprocess.Popen[bytes], settings: HeadSettings):
+        self.client = client
+        self.settings = settings
+        self._process = process
+
+    @property
+    def head_pid(self) -> int:
+        """The head's process id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End the burrow, and return when it is gone, with a bound."""
+        client = self.client
+        if not client.closed:
+            try:
+                client.post(messages.Shutdown())
+                client.flush()
+            except ConnectionLost:
+                pass
+        client.close("shutdown() was called")
+        try:
+            self._process.wait(HEAD_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(HEAD_END_S)
+        # Nothing is left to do if the head ended in order; after a kill there is.
+        session.remove(self.settings.places.directory, self.settings.places.store)
+
+
+def start(
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: dict[str, float] | None = None,
+    object_store_bytes: int | None = None,
+    namespace: str = "",
+    kernel_id: str = "",
+) -> Launched:
+    """Start a burrow behind this process and connect to it as its driver.
+
+    Raises:
+        StartError: the head ended or did not answer.
+        OSError: no private directory could be had.
+    """
+    session.remove_dead()
+    number = secrets.randbits(63)
+    places = session.create(f"{number:016x}")
+    settings = HeadSettings(
+        session=number,
+        key=transport.new_key(),
+        places=places,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        resources=resources or {},
+        object_store_bytes=object_store_bytes,
+        namespace=namespace or secrets.token_hex(8),
+        kernel_id=kernel_id,
+        driver_pid=os.getpid(),
+        sys_path=[path for path in sys.path if path] or [],
+        directory=os.getcwd(),  # noqa: PTH109  # a str is wanted
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        process = _spawn(theirs, places)
+    except BaseException:
+        ours.close()
+        session.remove(places.directory, places.store)
+        raise
+    finally:
+        theirs.close()
+    try:
+        transport.tune(ours)
+        data = msgspec.msgpack.encode(settings)
+        ours.sendall(HEADER.pack(len(data)) + data)
+        hello = messages.Hello("driver", os.getpid(), 0, burrow_jupyter.__version__)
+        client = Client(ours, hello)
+        client.start()
+    except (OSError, ConnectionLost) as error:
+        ours.close()
+        process.kill()
+        process.wait(HEAD_END_S)
+        words = last_words(places.log)
+        session.remove(places.directory, places.store)
+        msg = f"the burrow's head could not start ({error}){words}"
+        raise StartError(msg) from None
+    return Launched(client, process, settings)
+
+
+def last_words(log: str, lines: int = 8) -> str:
+    """Return the end of a log, as it is put below an error."""
+    try:
+        text = Path(log).read_text(errors="replace")
+    except OSError:
+        return ""
+    tail = "\n    ".join(text.splitlines()[-lines:])
+    return f"; its last words:\n    {tail}" if tail else ""
+
+
+def _spawn(theirs: socket.socket, places: session.Places) -> subprocess.Popen[bytes]:
+    """Start the head with the same interpreter and flags, but not in the user's directory."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001  # what multiprocessing uses, too
+    package = str(Path(burrow_jupyter.__file__).parent.parent)
+    code = (
+        f"import sys; sys.path.append({package!r}); "
+        f"from burrow_jupyter.main.head import main; main({theirs.fileno()})"
+    )
+    environment = {**os.environ, "BURROW_SESSION": Path(places.directory).name}
+    log = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(  # noqa: S603  # our own interpreter
+            [sys.executable, *flags, "-P", "-c", code],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # Jupyter's interrupt goes to the kernel's whole group
+        )
+    finally:
+        os.close(log)
+
+
+def connect(file: session.BurrowFile, role: str, info: dict[str, Any] | None = None) -> Client:
+    """Connect to a running burrow of this user.
+
+    Raises:
+        ConnectionError: nobody answers, or the key is not right.
+    """
+    sock = transport.connect(file.socket, bytes.fromhex(file.key))
+    version = burrow_jupyter.__version__
+    client = Client(sock, messages.Hello(role, os.getpid(), 0, version, info or {}))
+    client.start()
+    return client
+
+
+__all__ = ["Launched", "StartError", "connect", "last_words", "start"]

@@ -1,0 +1,169 @@
+"""User values to pickles and back. Never imported by the head or the Jupyter server.
+
+Protocol 5: large buffers (NumPy, Arrow, pandas) stay out of the pickle, are written to
+shared memory once and read in place. Plain `pickle` is tried first (0.5 us against 3.5
+for cloudpickle); cloudpickle takes over where pickle fails or where the pickle would
+name `__main__`, which a worker has not.
+
+While a value is pickled, the refs and actor handles in it report themselves through
+`note`; their ids travel beside the value, so that what they name stays alive.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.core.limits import INLINE_MAX_BYTES
+from burrow_jupyter.core.messages import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from burrow_jupyter.engine.store.segments import SegmentReader, SegmentWriter
+
+ALIGNMENT = 64
+IN_BAND_MAX_BYTES = 1024
+"""Buffers up to this size are copied into the pickle: a section of their own costs more."""
+
+PLAIN_TYPES = frozenset({int, float, bool, str, type(None), complex})
+"""Values of exactly these types contain nothing that needs a second look."""
+
+_dumps = pickle.dumps
+_MAIN = b"__main__"
+
+
+class _Collector(threading.local):
+    ids: list[int] | None = None
+
+
+_collector = _Collector()
+
+
+def note(any_id: int) -> None:
+    """A ref or handle is being pickled."""
+    ids = _collector.ids
+    if ids is not None:
+        ids.append(any_id)
+
+
+def dump(value: Any, writer: SegmentWriter | None) -> Value:
+    """Pickle a value: inline when small, else into a segment of shared memory.
+
+    Args:
+        value: what to pickle.
+        writer: makes segments; `None` keeps everything inline.
+
+    Raises:
+        Exception: whatever pickling raises (TypeError, PicklingError, the user's own).
+        StoreFullError: neither shared memory nor disk has room.
+    """
+    if type(value) in PLAIN_TYPES:
+        data = _dumps(value, 5)
+        if len(data) <= INLINE_MAX_BYTES or writer is None:
+            return Value(data)
+        return _store(data, [], [], writer)
+    outer = _collector.ids
+    ids: list[int] = []
+    _collector.ids = ids
+    try:
+        data, buffers = _pickle(value, ids)
+    finally:
+        _collector.ids = outer
+    if outer is not None:
+        outer.extend(ids)
+    if not buffers and (len(data) <= INLINE_MAX_BYTES or writer is None):
+        return Value(data, [], "", 0, ids)
+    return _store(data, buffers, ids, writer)
+
+
+def dump_code(value: Any, writer: SegmentWriter | None) -> Value:
+    """Pickle a function or class, by value where it is not importable."""
+    import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
+
+    outer = _collector.ids
+    ids: list[int] = []
+    _collector.ids = ids
+    try:
+        data = cloudpickle.dumps(value, 5)
+    finally:
+        _collector.ids = outer
+    if len(data) <= INLINE_MAX_BYTES or writer is None:
+        return Value(data, [], "", 0, ids)
+    return _store(data, [], ids, writer)
+
+
+def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
+    buffers: list[memoryview] = []
+
+    def keep_out(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes <= IN_BAND_MAX_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    try:
+        data = _dumps(value, 5, buffer_callback=keep_out)
+        if _MAIN not in data:
+            return data, buffers
+    except Exception:  # noqa: BLE001  # pickle fails in many ways; cloudpickle has the last word
+        pass
+    import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
+
+    buffers.clear()
+    ids.clear()
+    return cloudpickle.dumps(value, 5, buffer_callback=keep_out), buffers
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _store(
+    data: bytes, buffers: list[memoryview], ids: list[int], writer: SegmentWriter | None
+) -> Value:
+    sizes = [len(data), *(b.nbytes for b in buffers)] if buffers else []
+    total = sum(map(_aligned, sizes)) if buffers else len(data)
+    if total <= INLINE_MAX_BYTES or writer is None:
+        pieces = [data, bytes(_aligned(len(data)) - len(data))]
+        for buffer in buffers:
+            pieces += [buffer, bytes(_aligned(buffer.nbytes) - buffer.nbytes)]
+        return Value(b"".join(pieces) if buffers else data, sizes, "", 0, ids)
+    with writer.allocate(total) as segment:
+        segment.write(0, data)
+        at = _aligned(len(data))
+        for buffer in buffers:
+            segment.write(at, buffer)
+            at += _aligned(buffer.nbytes)
+    return Value(b"", sizes, segment.name, total, ids)
+
+
+def load(value: Value, reader: SegmentReader, on_map: Callable[[str], None]) -> Any:
+    """Return the user's value; its large buffers are views of a private mapping.
+
+    Args:
+        value: what travelled.
+        reader: maps segments.
+        on_map: told the name of a segment that is now mapped once more.
+
+    Raises:
+        Exception: whatever unpickling raises.
+    """
+    if value.segment:
+        on_map(value.segment)
+        view = reader.map(value.segment, value.size)
+    elif value.sizes:
+        view = memoryview(bytearray(value.data))  # writable, and nobody else's
+    else:
+        return pickle.loads(value.data)  # noqa: S301  # only drivers and workers come here
+    if not value.sizes:
+        return pickle.loads(view)  # noqa: S301
+    sizes = value.sizes
+    at = _aligned(sizes[0])
+    buffers = []
+    for size in sizes[1:]:
+        buffers.append(view[at : at + size])
+        at += _aligned(size)
+    return pickle.loads(view[: sizes[0]], buffers=buffers)  # noqa: S301

@@ -1,0 +1,167 @@
+"""Where a burrow lives on disk: its private directory, connection file, shared memory.
+
+    <base>/burrow-<uid>/<session>/      0700: head.sock, burrow.json (0600), log, spill/
+    /dev/shm/burrow-<uid>-<session>/    0700: segments of the object store
+
+`base` is the first of XDG_RUNTIME_DIR, TMPDIR, /tmp that is usable and short enough for
+a socket's address (108 bytes). What a power cut left is removed by the next start: a
+burrow whose head is not the process that its file names is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from burrow_jupyter.engine.processes import is_alive
+
+SOCKET_PATH_MAX = 100
+"""Bytes of a socket's address; the kernels allow 104 (macOS) to 108 (Linux)."""
+
+FILE_NAME = "burrow.json"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a tmpfs by its nature; the directory below is private
+
+
+class BurrowFile(msgspec.Struct, frozen=True):
+    """What a process of the same user needs to connect to a burrow; holds the key."""
+
+    session: str
+    kernel_id: str
+    head_pid: int
+    head_start: int
+    driver_pid: int
+    started_at: float
+    socket: str
+    key: str
+    store: str
+    path: str = ""
+
+
+class Places(msgspec.Struct, frozen=True):
+    """The directories of one session."""
+
+    directory: str
+    socket: str
+    store: str
+    spill: str
+    log: str
+
+
+def bases() -> list[Path]:
+    """Return the directories that may hold burrows, best first."""
+    seen: dict[Path, None] = {}
+    for text in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108
+        if text and Path(text).is_absolute():
+            seen[Path(text) / f"burrow-{os.getuid()}"] = None
+    return list(seen)
+
+
+def _make_private(directory: Path) -> bool:
+    """Make a directory that is ours alone; say whether that could be had."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        status = directory.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        return False  # somebody else's, or a planted link
+    if status.st_mode & 0o077:
+        directory.chmod(0o700)
+    return os.access(directory, os.W_OK | os.X_OK)
+
+
+def create(session: str) -> Places:
+    """Make the directories of a new session.
+
+    Raises:
+        OSError: no directory could be had; the text names those that were tried.
+    """
+    for base in bases():
+        directory = base / session
+        if len(os.fsencode(directory / "head.sock")) > SOCKET_PATH_MAX:
+            continue
+        if not _make_private(base):
+            continue
+        directory.mkdir(mode=0o700)
+        (directory / "spill").mkdir(mode=0o700)
+        store = SHARED_MEMORY / f"burrow-{os.getuid()}-{session}"
+        if not (os.access(SHARED_MEMORY, os.W_OK) and _make_private(store)):
+            store = directory / "store"
+            store.mkdir(mode=0o700)
+        return Places(
+            directory=str(directory),
+            socket=str(directory / "head.sock"),
+            store=str(store),
+            spill=str(directory / "spill"),
+            log=str(directory / "head.log"),
+        )
+    tried = ", ".join(str(b) for b in bases())
+    msg = f"no private directory for the burrow could be made; tried {tried}; set TMPDIR"
+    raise OSError(msg)
+
+
+def write_file(places: Places, file: BurrowFile) -> None:
+    """Publish the connection file, whole or not at all."""
+    path = Path(places.directory) / FILE_NAME
+    partial = path.with_suffix(".partial")
+    descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(msgspec.json.encode(file))
+    partial.rename(path)
+
+
+def read_file(path: Path) -> BurrowFile:
+    """Read a connection file.
+
+    Raises:
+        ConnectionError: it is not there, not ours alone, or not one of these.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if status.st_uid != os.getuid() or status.st_mode & 0o077:
+                msg = f"{path} is not private to this user"
+                raise ConnectionError(msg)
+            file = msgspec.json.decode(stream.read(65536), type=BurrowFile)
+    except (OSError, msgspec.DecodeError) as error:
+        if isinstance(error, ConnectionError):
+            raise
+        msg = f"cannot read {path}: {error}"
+        raise ConnectionError(msg) from None
+    return msgspec.structs.replace(file, path=str(path))
+
+
+def list_burrows() -> list[BurrowFile]:
+    """Return this user's burrows whose head lives."""
+    found = []
+    for base in bases():
+        for path in sorted(base.glob(f"*/{FILE_NAME}")):
+            with contextlib.suppress(ConnectionError):
+                file = read_file(path)
+                if is_alive(file.head_pid, file.head_start):
+                    found.append(file)
+    return found
+
+
+def remove(directory: str, store: str) -> None:
+    """Remove a session's directories and all that is in them."""
+    for path in (store, directory):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_dead() -> None:
+    """Remove what burrows left whose head died without cleaning up."""
+    alive = {file.session for file in list_burrows()}
+    for base in bases():
+        for path in base.glob(f"*/{FILE_NAME}"):
+            with contextlib.suppress(ConnectionError):
+                file = read_file(path)
+                if file.session not in alive:
+                    remove(str(path.parent), file.store)

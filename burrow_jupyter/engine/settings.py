@@ -1,0 +1,24 @@
+"""What a head is told at its birth, by the driver that starts it. Shared by both sides."""
+
+from __future__ import annotations
+
+import msgspec
+
+from burrow_jupyter.engine import session
+
+
+class HeadSettings(msgspec.Struct):
+    """Settings of one burrow, with its key: they travel through an inherited socket."""
+
+    session: int
+    key: bytes
+    places: session.Places
+    num_cpus: float | None
+    num_gpus: float | None
+    resources: dict[str, float]
+    object_store_bytes: int | None
+    namespace: str
+    kernel_id: str
+    driver_pid: int
+    sys_path: list[str]
+    directory: str

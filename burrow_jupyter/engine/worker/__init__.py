@@ -1,1 +1,0 @@
-"""A worker's life: take a call, run it, report."""

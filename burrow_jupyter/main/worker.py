@@ -1,0 +1,28 @@
+"""A worker process: connects to the head and works. Runs in a fork of the zygote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cloudpickle  # noqa: F401  # 25 ms that each worker would pay, paid once by the zygote
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.backends.local import LocalBackend
+from burrow_jupyter.engine import output, transport
+from burrow_jupyter.engine.worker import Worker
+
+if TYPE_CHECKING:
+    from burrow_jupyter.engine.settings import HeadSettings
+    from burrow_jupyter.engine.zygote import Birth
+
+
+def main(birth: Birth, settings: HeadSettings) -> None:
+    """Work until told to end."""
+    sock = transport.connect(settings.places.socket, settings.key)
+    worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
+    output.capture(worker.client)
+    backend = LocalBackend(worker.client, namespace=settings.namespace)
+    worker.wrap_ref = ObjectRef
+    context.open_in_worker(backend)
+    worker.run()
