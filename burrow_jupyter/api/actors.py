@@ -389,7 +389,9 @@ class ActorHandle:
         except Ended as ended:
             raise ValueError(str(ended)) from None
         if options.num_returns == 1:
-            return ObjectRef(task_id, backend)
+            ref: ObjectRef[Any] = ObjectRef(task_id, backend)
+            ref._of_actor = True  # noqa: SLF001  # so that cancel() can refuse force=True
+            return ref
         return refs_of(task_id, options.num_returns, backend)
 
     @property

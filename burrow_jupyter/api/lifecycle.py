@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,7 @@ def _open(asked: dict[str, Any]) -> Backend:
         kernel_id=kernel_id,
     )
     context.set_backend(opened)
+    show_output(opened)
     if not _fork_hook:
         _fork_hook = True
         atexit.register(shutdown)
@@ -201,6 +203,24 @@ def _open(asked: dict[str, Any]) -> Backend:
     for callback in list(on_open):
         callback(opened)
     return opened
+
+
+def show_output(backend: Backend) -> None:
+    """Print what tasks print, and failures that nobody asked for, in this process."""
+    client = getattr(backend, "client", None)
+    if client is None:
+        return
+
+    def printed(message: Any) -> None:
+        stream = sys.stderr if message.stream == "stderr" else sys.stdout
+        stream.write(message.data.decode(errors="replace"))
+        stream.flush()
+
+    def noticed(message: Any) -> None:
+        sys.stderr.write(f"{message.text}\n")
+
+    client.on_printed = printed
+    client.on_notice = noticed
 
 
 on_open: list[Any] = []

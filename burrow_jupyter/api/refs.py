@@ -37,8 +37,9 @@ class ObjectRef(Ref, Generic[T_co]):
     waits for the value.
     """
 
-    __slots__ = ("_backend",)
+    __slots__ = ("_backend", "_of_actor")
     _backend: Backend
+    _of_actor: bool
 
     def __init__(self, object_id: int, backend: Backend | None = None) -> None:
         """Wrap an id that the backend has already counted for us."""
@@ -83,7 +84,10 @@ class ObjectRef(Ref, Generic[T_co]):
         return
 
     def __reduce__(self) -> tuple[Any, ...]:
-        serialization.note(self.id)
+        if serialization.note(self.id):
+            running = context.current_or_none()
+            if running is None or running.session != self.session:
+                raise Ended(OLD_SESSION)
         return _rebuild, (self.id, self.session)
 
     def __iter__(self) -> Any:

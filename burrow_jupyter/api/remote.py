@@ -39,9 +39,6 @@ def remote(*args: Any, **given: Any) -> Any:
     if args or not given:
         msg = "use @burrow.remote bare, or with options by name: @burrow.remote(num_cpus=2)"
         raise TypeError(msg)
-    for name in given:
-        if name not in table.TABLE:
-            table.check("task", {name: given[name]})
     return lambda target: _wrap(target, given)
 
 

@@ -80,9 +80,9 @@ class RemoteFunction(Generic[P, T]):
         if kwargs or not parameters.needed <= len(args) <= parameters.most:
             parameters.check(args, kwargs)
         backend = context.backend()
-        if backend.session != self._session:
-            self._open(backend)
         try:
+            if backend.session != self._session:
+                self._open(backend)
             task_id = backend.submit(
                 self._code_id,
                 self._options_id,

@@ -66,6 +66,8 @@ class LocalBackend:
         client = self.client
         try:
             value = serialization.dump_code(target, client.writer)
+        except Ended:
+            raise
         except Exception as error:
             raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
         size = len(value.data) + value.size
@@ -114,6 +116,8 @@ class LocalBackend:
             kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
         try:
             return _dump((args, kwargs), self.client.writer), deps, slots
+        except Ended:
+            raise
         except Exception as error:
             for position, value in enumerate(args):
                 _check_argument(value, f"argument {position + 1} of {name}")
@@ -223,6 +227,8 @@ class LocalBackend:
         """Store a value; see `Backend.put`."""
         try:
             return self.client.put(value)
+        except Ended as ended:
+            raise ValueError(str(ended)) from None
         except (TypeError, AttributeError, ValueError, RecursionError) as error:
             raise TypeError(explain(error, value, "the value given to put()")) from None
 

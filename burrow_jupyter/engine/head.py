@@ -454,6 +454,8 @@ class Head:
                 os.kill(self._zygote_pid, 9)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._zygote_pid, os.WNOHANG)
+        # Had the zygote been killed, what workers left behind has come to us.
+        processes.kill_orphans(())
         session.remove(self._places.directory, self._places.store)
 
 

@@ -41,11 +41,13 @@ class _Collector(threading.local):
 _collector = _Collector()
 
 
-def note(any_id: int) -> None:
-    """A ref or handle is being pickled."""
+def note(any_id: int) -> bool:
+    """A ref or handle is being pickled; say whether for one of our messages."""
     ids = _collector.ids
-    if ids is not None:
-        ids.append(any_id)
+    if ids is None:
+        return False
+    ids.append(any_id)
+    return True
 
 
 def dump(value: Any, writer: SegmentWriter | None) -> Value:

@@ -35,6 +35,7 @@ def serve(
     """Serve one burrow until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     processes.set_title("burrow::head")
+    processes.become_subreaper()
     given = msgspec.msgpack.decode(encoded, type=HeadSettings)
     cpus = hardware.detect_cpus()
     memory = hardware.detect_memory()

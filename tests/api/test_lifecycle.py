@@ -1,0 +1,195 @@
+"""init, shutdown and what is left of a session that has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from helpers.wait import wait_until
+
+import burrow
+from burrow_jupyter.engine import session
+from burrow_jupyter.engine.processes import is_alive
+
+pytestmark = pytest.mark.usefixtures("ends")
+
+
+@burrow.remote
+def same(value):
+    return value
+
+
+@burrow.remote
+class Keeper:
+    def keep(self):
+        return 1
+
+
+def test_the_first_call_starts_a_burrow():
+    assert not burrow.is_initialized()
+    assert burrow.get(same.remote(1)) == 1
+    assert burrow.is_initialized()
+    burrow.shutdown()
+    assert not burrow.is_initialized()
+
+
+def test_the_same_arguments_give_the_same_session_and_others_an_error():
+    first = burrow.init(num_cpus=1)
+    assert burrow.init(num_cpus=1)["session"] == first["session"]
+    with pytest.raises(RuntimeError, match="shutdown"):
+        burrow.init(num_cpus=2)
+    assert burrow.init(num_cpus=2, ignore_reinit_error=True)["session"] == first["session"]
+
+
+def test_the_context_reads_like_a_mapping_and_ends_the_burrow():
+    with burrow.init(num_cpus=1) as context:
+        assert "node_id" in context
+        assert context.get("nothing") is None
+        with pytest.raises(KeyError):
+            _ = context["nothing"]
+        assert os.path.isdir(context["session_dir"])
+    assert not burrow.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"cpus": 2}, RuntimeError, "cpus"),
+        ({"num_cpus": -1}, ValueError, "num_cpus"),
+        ({"num_cpus": "2"}, TypeError, "num_cpus"),
+        ({"num_gpus": 0.5}, ValueError, "num_gpus"),
+        ({"namespace": ""}, ValueError, "namespace"),
+        ({"namespace": 3}, TypeError, "namespace"),
+        ({"resources": {"CPU": 2}}, ValueError, "num_cpus"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, error, text):
+    with pytest.raises(error, match=text):
+        burrow.init(**arguments)
+    assert not burrow.is_initialized()
+
+
+def test_functions_and_classes_work_in_the_next_session_and_old_refs_do_not():
+    burrow.init(num_cpus=1)
+    old, keeper = same.remote(1), Keeper.remote()
+    burrow.get(old)
+    burrow.shutdown()
+
+    for use in (lambda: burrow.get(old), lambda: burrow.wait([old])):
+        with pytest.raises(ValueError, match="ended"):
+            use()
+        assert not burrow.is_initialized()
+    burrow.init(num_cpus=1)
+    assert burrow.get(same.remote(2)) == 2
+    assert burrow.get(Keeper.remote().keep.remote()) == 1
+    with pytest.raises(ValueError, match="ended"):
+        same.remote(old)
+    with pytest.raises(ValueError, match="ended"):
+        same.remote([old])
+    with pytest.raises(ValueError, match="session"):
+        burrow.kill(keeper)
+    with pytest.raises(ValueError, match="session"):
+        keeper.keep.remote()
+
+
+def test_ten_sessions_in_a_row():
+    for _ in range(10):
+        burrow.init(num_cpus=1)
+        assert burrow.get(same.remote(1)) == 1
+        burrow.shutdown()
+        burrow.shutdown()
+
+
+def test_shutdown_ends_workers_that_ignore_sigterm_and_their_children(tmp_path):
+    burrow.init(num_cpus=2)
+
+    @burrow.remote
+    def stubborn(path):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with open(path, "w") as stream:
+            stream.write(f"{os.getpid()} {child.pid}")
+        os.rename(path, path + ".done")
+        child.wait()
+
+    done = tmp_path / "pids.done"
+    _ref = stubborn.remote(str(tmp_path / "pids"))
+    wait_until(done.exists, 20, "the task to have begun")
+    pids = [int(p) for p in done.read_text().split()]
+    burrow.shutdown()
+
+    wait_until(lambda: not any(is_alive(p) for p in pids), 5, "both processes to be gone")
+
+
+@pytest.mark.parametrize("ending", ["kill", "exit", "raise"])
+def test_nothing_is_left_of_a_driver_that_ends(ending, tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import os, sys, time, subprocess, burrow\n"
+        "@burrow.remote\n"
+        "def work(path):\n"
+        "    child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "    open(path, 'w').write(f'{os.getpid()} {child.pid}')\n"
+        "    os.rename(path, path + '.done')\n"
+        "    time.sleep(600)\n"
+        "context = burrow.init(num_cpus=1)\n"
+        "ref = work.remote(sys.argv[1])\n"
+        "while not os.path.exists(sys.argv[1] + '.done'):\n"
+        "    burrow.wait([ref], timeout=0.01)\n"
+        "print(context['session_dir'], flush=True)\n"
+        "if sys.argv[2] == 'kill': os.kill(os.getpid(), 9)\n"
+        "if sys.argv[2] == 'exit': sys.exit(3)\n"
+        "raise RuntimeError('the end')\n"
+    )
+    done = tmp_path / "pids.done"
+    result = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "pids"), ending],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    directory = result.stdout.strip()
+    pids = [int(p) for p in done.read_text().split()]
+
+    assert directory
+    wait_until(lambda: not any(is_alive(p) for p in pids), 5, "the processes to be gone")
+    wait_until(lambda: not os.path.exists(directory), 5, "the directory to be gone")
+
+
+def test_a_dead_head_is_an_error_and_not_a_hang():
+    burrow.init(num_cpus=1)
+    ref = same.remote(1)
+    burrow.get(ref)
+    head = session.list_burrows()[0].head_pid
+    os.kill(head, signal.SIGKILL)
+
+    @burrow.remote
+    def forever():
+        import time
+
+        time.sleep(600)
+
+    with pytest.raises(Exception, match="head|ended"):
+        burrow.get(forever.remote(), timeout=20)
+    burrow.shutdown()
+    assert burrow.get(same.remote(2)) == 2
+
+
+def test_resources_are_reported():
+    burrow.init(num_cpus=3, num_gpus=2, resources={"plate": 1.5})
+    totals = burrow.cluster_resources()
+    assert (totals["CPU"], totals["GPU"], totals["plate"]) == (3.0, 2.0, 1.5)
+    assert burrow.available_resources()["CPU"] == 3.0
+    assert burrow.nodes()[0]["Alive"]
+
+
+def test_a_demand_that_can_never_be_met_raises_at_the_call():
+    burrow.init(num_cpus=1)
+    with pytest.raises(ValueError, match=r"99.*CPU.*burrow\.init\(num_cpus=99\)"):
+        same.options(num_cpus=99).remote(1)
+    with pytest.raises(ValueError, match="plate"):
+        same.options(resources={"plate": 1}).remote(1)
