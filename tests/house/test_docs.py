@@ -47,7 +47,8 @@ def test_links_and_pictures_lead_somewhere(document):
 )
 def test_code_in_a_document_runs_in_a_notebook(document, kernel):
     for cell in CODE.findall(document.read_text()):
-        kernel.run_ok(cell)
+        run = kernel.run_ok(cell)
+        assert "is not an IPython extension" not in run.stdout  # %load_ext says so without failing
     kernel.run_ok("import burrow\nburrow.shutdown()")
 
 
