@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
+    Definition,
     Parameters,
     check_feasible,
     environment_of,
@@ -68,7 +69,7 @@ class _Method:
         self.generator = is_generator(function)
         self.given: dict[str, Any] = getattr(function, METHOD_MARK, {})
         self.parameters = Parameters(function, f"{class_name}.{name}", skip_first=skip_first)
-        self.options = method_options(self.given, self.generator, class_name, name)
+        self.options = method_options(self.given, class_name, name, generator=self.generator)
 
 
 class ClassInfo:
@@ -78,6 +79,7 @@ class ClassInfo:
     """
 
     def __init__(self, cls: type) -> None:
+        """Look at a class."""
         self.name = cls.__name__
         self.methods: dict[str, _Method] = {}
         self.is_async = False
@@ -96,6 +98,10 @@ class ClassInfo:
             self.methods[name] = _Method(cls.__name__, name, _anything, skip_first=False)
 
 
+def _nothing(self: object) -> None:
+    """Stands for the constructor of a class that has none."""
+
+
 def _anything(*args: Any, **kwargs: Any) -> None:
     """Stands for the methods that every actor has."""
 
@@ -109,17 +115,17 @@ class ActorClass:
         self._given = given
         self._info = ClassInfo(cls)
         self._name = cls.__name__
-        self._parameters = Parameters(cls.__init__, cls.__name__, skip_first=True)
-        if cls.__init__ is object.__init__:
-            self._parameters = Parameters(lambda: None, cls.__name__)
-        self._session = -1
-        self._code_id = 0
-        self._shared = self
+        constructor = inspect.getattr_static(cls, "__init__")
+        if constructor is object.__init__:
+            constructor = _nothing
+        self._parameters = Parameters(constructor, cls.__name__, skip_first=True)
+        self._definition = Definition(cls, self._name, pickle.dumps(self._info, 5))
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(cls, attribute, None))
         self.__wrapped__ = cls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: an actor is made with `.remote(...)`."""
         msg = (
             f"an actor class is not called directly: use {self._name}.remote(...) "
             f"(the plain class is {self._name}.__wrapped__)"
@@ -159,15 +165,9 @@ class ActorClass:
         backend = context.backend()
         options = _actor_options(self._name, self._given, self._info, backend)
         check_feasible(backend, self._name, options.shape)
-        shared = self._shared
-        if shared._session != backend.session:
-            meta = pickle.dumps(self._info, 5)
-            shared._code_id = backend.define(self._cls, self._name, meta)
-            shared._session = backend.session
+        code_id = self._definition.id_in(backend)
         try:
-            actor_id = backend.create_actor(
-                shared._code_id, options, args, kwargs, context.run_of_caller()
-            )
+            actor_id = backend.create_actor(code_id, options, args, kwargs, context.run_of_caller())
         except Ended as ended:
             raise ValueError(str(ended)) from None
         except LookupError as error:
@@ -186,9 +186,9 @@ class ActorClass:
         checked = table.check("actor options", given)
         other = ActorClass.__new__(ActorClass)
         other.__dict__.update(self.__dict__)
-        other._given = {**self._given, **checked}
-        _check_combination(other._given)
-        other._shared = self._shared
+        merged = {**self._given, **checked}
+        _check_combination(merged)
+        other.__dict__["_given"] = merged
         return other
 
     def _remote(
@@ -275,6 +275,7 @@ class ActorMethod:
         self._given: dict[str, Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a method is called with `.remote(...)`."""
         msg = f"a method of an actor is not called directly: use .{self._name}.remote(...)"
         raise TypeError(msg)
 
@@ -300,9 +301,7 @@ class ActorMethod:
         other._given = {**(self._given or {}), **table.check("call", given)}
         return other
 
-    def _remote(
-        self, args: Any = None, kwargs: dict[str, Any] | None = None, **given: Any
-    ) -> Any:
+    def _remote(self, args: Any = None, kwargs: dict[str, Any] | None = None, **given: Any) -> Any:
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
         return target.remote(*(args or ()), **(kwargs or {}))
@@ -370,7 +369,7 @@ class ActorHandle:
         retries = known.given.get("max_task_retries", self._options.max_task_retries)
         if given:
             merged = {**known.given, **given}
-            options = method_options(merged, known.generator, self._info.name, name)
+            options = method_options(merged, self._info.name, name, generator=known.generator)
             retries = merged.get("max_task_retries", self._options.max_task_retries)
         options_id = self._interned.get(options)
         if options_id is None:
@@ -425,7 +424,11 @@ ActorHandle.__module__ = "burrow"
 
 
 def _rebuild_handle(
-    actor_id: int, session: int, info: ClassInfo, options: ActorOptions, weak: bool
+    actor_id: int,
+    session: int,
+    info: ClassInfo,
+    options: ActorOptions,
+    weak: bool,  # noqa: FBT001  # a pickle has no keywords
 ) -> ActorHandle:
     running = context.current_or_none()
     if running is None or running.session != session:

@@ -115,7 +115,7 @@ def put(value: T) -> ObjectRef[T]:
 
 
 def wait(
-    refs: list[Any],
+    refs: Any,
     *,
     num_returns: int = 1,
     timeout: float | None = None,
@@ -161,7 +161,7 @@ def wait(
     return _split(refs, ready, num_returns)
 
 
-def _check_count(num_returns: int, count: int) -> None:
+def _check_count(num_returns: Any, count: int) -> None:
     if not isinstance(num_returns, int) or isinstance(num_returns, bool):
         msg = f"num_returns must be an int, got {num_returns!r}"
         raise TypeError(msg)
@@ -244,7 +244,7 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
     backend.cancel(ref.id, force=force, recursive=recursive)
 
 
-def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
+def kill(actor: Any, *, no_restart: bool = True) -> None:
     """End an actor's process at once, also while a call runs.
 
     Args:
@@ -258,7 +258,7 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """
     if not isinstance(actor, ActorHandle):
         msg = f"kill() takes an actor handle, got {type(actor).__name__}; cancel() is for tasks"
-        raise ValueError(msg)
+        raise ValueError(msg)  # noqa: TRY004  # the error that Ray raises
     backend = context.current_or_none()
     if backend is None or actor._backend is not backend:  # noqa: SLF001  # the API's own
         raise ActorHandleNotFoundError(OLD_HANDLE)

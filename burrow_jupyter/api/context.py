@@ -78,4 +78,3 @@ def set_run_provider(provider: Callable[[], int] | None) -> None:
     """Have `provider` say which run a call belongs to."""
     global run_of_caller  # noqa: PLW0603  # the one slot that the notebook layer fills
     run_of_caller = provider or _no_run
-

@@ -23,12 +23,40 @@ _PLAIN_KINDS = (
 )
 
 
+class Definition:
+    """A function or class, made known once in each session; shared by all its `.options()`."""
+
+    __slots__ = ("_code_id", "_meta", "_name", "_session", "_target")
+
+    def __init__(self, target: Any, name: str, meta: bytes = b"") -> None:
+        """Args: meta: of a class: what those who look up an actor must know of it."""
+        self._target = target
+        self._name = name
+        self._meta = meta
+        self._session = -1
+        self._code_id = 0
+
+    def id_in(self, backend: Backend) -> int:
+        """Return its code id in a session; the first call there pickles and sends it.
+
+        Raises:
+            TypeError: it cannot be pickled.
+            ValueError: it is unreasonably large.
+        """
+        if self._session != backend.session:
+            self._code_id = backend.define(self._target, self._name, self._meta)
+            self._session = backend.session
+        return self._code_id
+
+
 class Parameters:
     """Checks arguments against a signature; the common call costs two comparisons."""
 
     __slots__ = ("_name", "_signature", "most", "needed")
 
-    def __init__(self, function: Callable[..., Any], name: str, *, skip_first: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, *, skip_first: bool = False
+    ) -> None:
         """Args: skip_first: leave out `self`, or what stands for it."""
         self._name = name
         self._signature: inspect.Signature | None
@@ -48,9 +76,7 @@ class Parameters:
             for p in parameters
         ]
         self._signature = inspect.Signature(parameters)
-        self.needed = sum(
-            p.default is p.empty and p.kind in _PLAIN_KINDS for p in parameters
-        )
+        self.needed = sum(p.default is p.empty and p.kind in _PLAIN_KINDS for p in parameters)
         self.most = sum(p.kind in _PLAIN_KINDS for p in parameters)
         if any(p.kind is p.VAR_POSITIONAL for p in parameters):
             self.most = 1 << 30
@@ -78,7 +104,7 @@ def is_generator(function: Any) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
-def returns_of(given: Mapping[str, Any], generator: bool, name: str) -> int:
+def returns_of(given: Mapping[str, Any], name: str, *, generator: bool) -> int:
     """Return `num_returns` as a number.
 
     Raises:
@@ -138,11 +164,11 @@ def _how(key: str, wanted: str) -> str:
 
 
 def method_options(
-    given: Mapping[str, Any], generator: bool, class_name: str, method: str
+    given: Mapping[str, Any], class_name: str, method: str, *, generator: bool
 ) -> TaskOptions:
     """Return the options of a method's calls."""
     name = f"{class_name}.{method}"
-    count = returns_of(given, generator, name)
+    count = returns_of(given, name, generator=generator)
     retry_exceptions, types = retries_of(given)
     return TaskOptions(
         name=given.get("name", name),

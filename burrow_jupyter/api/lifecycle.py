@@ -15,6 +15,8 @@ from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources as amounts
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from burrow_jupyter.backends.protocol import Backend
 
 IGNORED = frozenset(
@@ -73,7 +75,7 @@ class BurrowContext(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._facts)
 
-    def __enter__(self) -> BurrowContext:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -200,7 +202,7 @@ def _open(asked: dict[str, Any]) -> Backend:
         _fork_hook = True
         atexit.register(shutdown)
         os.register_at_fork(after_in_child=_forked)
-    for callback in list(on_open):
+    for callback in on_open:
         callback(opened)
     return opened
 
@@ -244,7 +246,7 @@ def _auto_start() -> None:
 context.auto_start = _auto_start
 
 
-def shutdown(_exiting_interpreter: bool = False) -> None:
+def shutdown(_exiting_interpreter: bool = False) -> None:  # noqa: FBT001, FBT002  # as in Ray
     """End the burrow: every worker and actor process. May be called at any time, any number of times.
 
     Source: Ray 2.60 `ray.shutdown`.

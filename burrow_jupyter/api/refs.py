@@ -50,10 +50,8 @@ class ObjectRef(Ref, Generic[T_co]):
         self._backend = backend
 
     def __del__(self) -> None:
-        try:
+        with contextlib.suppress(Exception):  # half-made, or the interpreter is going down
             self._backend.drop(self.id)
-        except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
-            pass
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ObjectRef):
@@ -241,10 +239,8 @@ class ObjectRefGenerator:
         backend.stream(task_id, arrived)
 
     def __del__(self) -> None:
-        try:
+        with contextlib.suppress(Exception):  # half-made, or the interpreter is going down
             self._backend.end_stream(self._done_ref.id)
-        except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
-            pass
 
     def _arrived(self, item: Any) -> None:
         with self._news:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @overload
-def remote(target: type) -> ActorClass: ...
+def remote(target: type) -> ActorClass: ...  # type: ignore[overload-overlap]  # classes are callable, too
 @overload
 def remote(target: Callable[P, T]) -> RemoteFunction[P, T]: ...
 @overload

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
+    Definition,
     Parameters,
     check_feasible,
     environment_of,
@@ -41,7 +42,7 @@ class RemoteFunction(Generic[P, T]):
         self._session = -1
         self._code_id = 0
         self._options_id = 0
-        self._shared: RemoteFunction[P, T] = self
+        self._definition = Definition(function, self._name)
         self._wrap(function)
 
     def _wrap(self, function: Any) -> None:
@@ -53,6 +54,7 @@ class RemoteFunction(Generic[P, T]):
         self.__wrapped__ = function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a remote function is called with `.remote(...)`."""
         msg = (
             f"a remote function is not called directly: use {self._name}.remote(...) "
             f"(the plain function is {self._name}._function)"
@@ -95,20 +97,15 @@ class RemoteFunction(Generic[P, T]):
             raise ValueError(str(ended)) from None
         if self._options.num_returns == 1:
             return ObjectRef(task_id, backend)
-        return refs_of(task_id, self._options.num_returns, backend)
+        several: ObjectRef[T] = refs_of(task_id, self._options.num_returns, backend)
+        return several
 
     def _open(self, backend: Backend) -> None:
         """Make code and options known in a new session, once."""
         check_feasible(backend, self._name, self._options.shape)
-        shared = self._shared
-        if shared._session != backend.session:  # noqa: SLF001  # one of our own
-            shared._code_id = backend.define(self._function, self._name)  # noqa: SLF001
-            shared._options_id = backend.intern(shared._options)  # noqa: SLF001
-            shared._session = backend.session  # noqa: SLF001
-        if shared is not self:
-            self._code_id = shared._code_id  # noqa: SLF001
-            self._options_id = backend.intern(self._options)
-            self._session = backend.session
+        self._code_id = self._definition.id_in(backend)
+        self._options_id = backend.intern(self._options)
+        self._session = backend.session
 
     def options(self, **given: Any) -> RemoteFunction[P, T]:
         """Return the same function with other options; this one stays as it is.
@@ -125,7 +122,6 @@ class RemoteFunction(Generic[P, T]):
         merged = {**self._given, **checked}
         other._given = merged
         other._options = _task_options(self._function, self._name, merged)
-        other._shared = self._shared
         other._session = -1
         return other
 
@@ -156,7 +152,7 @@ def _rebuild(function: Any, given: dict[str, Any]) -> RemoteFunction[..., Any]:
 
 def refs_of(task_id: int, count: int, backend: Backend) -> Any:
     """Return what a call with this `num_returns` gives its caller."""
-    if count == 1 or count == table.DYNAMIC:
+    if count in (1, table.DYNAMIC):
         return ObjectRef(task_id, backend)
     if count == STREAMING:
         return ObjectRefGenerator(task_id, backend)
@@ -173,7 +169,7 @@ def _name_of(function: Any) -> str:
 
 def _task_options(function: Any, name: str, given: dict[str, Any]) -> TaskOptions:
     generator = is_generator(function)
-    count = returns_of(given, generator, name)
+    count = returns_of(given, name, generator=generator)
     retry_exceptions, types = retries_of(given)
     env_vars, directory = environment_of(given)
     gpus = given.get("num_gpus", 0)

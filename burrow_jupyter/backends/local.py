@@ -14,6 +14,7 @@ from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.ids import Ref
+from burrow_jupyter.core.options import ActorOptions
 from burrow_jupyter.engine import current, serialization
 from burrow_jupyter.engine.client import FAILED, KNOWN, PENDING, Client, ConnectionLost, Entry
 from burrow_jupyter.engine.unpicklable import explain
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from burrow_jupyter.core.messages import Value
-    from burrow_jupyter.core.options import ActorOptions, TaskOptions
+    from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.engine.launch import Launched
 
 _dump = serialization.dump
@@ -68,7 +69,7 @@ class LocalBackend:
             value = serialization.dump_code(target, client.writer)
         except Ended:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
         size = len(value.data) + value.size
         if size > limits.CODE_WARN_BYTES:
@@ -118,7 +119,7 @@ class LocalBackend:
             return _dump((args, kwargs), self.client.writer), deps, slots
         except Ended:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             for position, value in enumerate(args):
                 _check_argument(value, f"argument {position + 1} of {name}")
             for key, value in kwargs.items():
@@ -145,9 +146,7 @@ class LocalBackend:
             packed, deps, slots = self._pack(options.name, args, kwargs)
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
-        self._post(
-            Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent)
-        )
+        self._post(Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent))
         return task_id
 
     def _new_results(self, count: int) -> int:
@@ -211,14 +210,16 @@ class LocalBackend:
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
         self._post(
-            Call(task_id, actor_id, method, options_id, packed, deps, slots, run_id, parent, retries)
+            Call(
+                task_id, actor_id, method, options_id, packed, deps, slots, run_id, parent, retries
+            )
         )
         return task_id
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
         """Look an actor up; see `Backend.named_actor`."""
         found = self.client.ask("named actor", name, namespace)
-        options = msgspec.convert(found["options"], messages.ActorOptions)
+        options = msgspec.convert(found["options"], ActorOptions)
         return found["actor"], found["meta"], options
 
     # ---- objects ---------------------------------------------------------------------
@@ -325,5 +326,5 @@ def _blocking_task() -> int:
 def _check_argument(value: Any, what: str) -> None:
     try:
         _dump(value, None)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
         raise TypeError(explain(error, value, what)) from None

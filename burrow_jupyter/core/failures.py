@@ -30,7 +30,7 @@ class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=
 
     function: str  # the task that did not run
     task_id: int
-    cause: "Failure"
+    cause: Failure
 
 
 class WorkerDied(msgspec.Struct, tag="crash", array_like=True, frozen=True, gc=False):
@@ -125,7 +125,9 @@ def one_line(failure: Failure) -> str:
         case UserError(type_name=name, message=message):
             text = f"{name}: {message}"
         case WorkerDied(exit_code=code, signal=number):
-            text = f"worker died ({'signal ' + str(number) if number else 'exit code ' + str(code)})"
+            text = (
+                f"worker died ({'signal ' + str(number) if number else 'exit code ' + str(code)})"
+            )
         case Cancelled():
             text = "cancelled"
         case ActorDied(reason=reason) | ActorUnavailable(reason=reason) | ObjectLost(reason=reason):

@@ -58,5 +58,5 @@ class FrameBuffer:
         """Say whether it is worth looking: a large frame comes in many pieces."""
         if len(pending) < 4:
             return False
-        (length,) = HEADER.unpack_from(pending)
+        length: int = HEADER.unpack_from(pending)[0]
         return length > FRAME_MAX_BYTES or len(pending) >= 4 + length

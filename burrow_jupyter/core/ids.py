@@ -85,7 +85,9 @@ def parse_short(text: str) -> int:
         ValueError: `text` has not the form of an id.
     """
     parts = text.split(".")
-    if not 2 <= len(parts) <= 3 or not all(p.isascii() and p.isdigit() and len(p) < 14 for p in parts):
+    if not 2 <= len(parts) <= 3 or not all(
+        p.isascii() and p.isdigit() and len(p) < 14 for p in parts
+    ):
         msg = f"not an id: {text[:40]!r}; an id looks like 12.5"
         raise ValueError(msg)
     client, major, *rest = (int(p) for p in parts)

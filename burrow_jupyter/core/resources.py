@@ -7,6 +7,7 @@ by which ready tasks queue.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 UNIT = 10_000
@@ -27,7 +28,7 @@ def to_units(name: str, quantity: float) -> int:
     Raises:
         ValueError: it is negative, not finite or finer than 0.0001.
     """
-    if quantity != quantity or quantity in (float("inf"), float("-inf")):
+    if not math.isfinite(quantity):
         msg = f"{name} must be a finite number, not {quantity!r}"
         raise ValueError(msg)
     if quantity < 0:

@@ -29,6 +29,7 @@ from burrow_jupyter.core.failures import EngineError, Failure
 from burrow_jupyter.core.framing import FrameBuffer
 from burrow_jupyter.core.ids import IdMint
 from burrow_jupyter.core.limits import (
+    AUTH_TIMEOUT_S,
     BATCH_MAX_DELAY_S,
     BATCH_MAX_MESSAGES,
     FRAME_TARGET_BYTES,
@@ -38,7 +39,7 @@ from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, Se
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from burrow_jupyter.core.messages import Value
 
@@ -158,7 +159,13 @@ class Client:
         self.info = welcome.info
         self.mint = IdMint(self.id)
         self.files = SegmentFiles(welcome.store_dir, welcome.spill_dir)
-        self.writer = SegmentWriter(self.files, f"c{self.id}", keep_bytes=WARM_KEEP_BYTES)
+        self.writer = SegmentWriter(
+            self.files,
+            f"c{self.id}",
+            keep_bytes=min(WARM_KEEP_BYTES, welcome.info.get("store_bytes", WARM_KEEP_BYTES) // 4),
+            capacity_bytes=welcome.info.get("store_bytes"),
+            on_fallback=lambda text: self._on_notice(messages.Notice(text)),
+        )
         self.reader = SegmentReader(self.files, self.unmapped)
         self._attendant = threading.Thread(
             target=_attend, args=(weakref.ref(self),), name="burrow-attendant", daemon=True
@@ -175,7 +182,7 @@ class Client:
         self._attendant.start()
 
     def _read_welcome(self) -> messages.Welcome:
-        self._sock.settimeout(transport.AUTH_TIMEOUT_S * 4)
+        self._sock.settimeout(AUTH_TIMEOUT_S * 4)
         try:
             while True:
                 data = self._sock.recv(RECV_BYTES)
@@ -207,11 +214,7 @@ class Client:
             self.kick()
 
     def flush(self) -> None:
-        """Send everything now.
-
-        Raises:
-            ConnectionLost: the head is gone.
-        """
+        """Send everything now. Should the head be gone, whoever waits is told, not who sends."""
         out = self._out
         with self._send_lock:
             if self.dropped or self.unmapped:
@@ -229,12 +232,12 @@ class Client:
                         frame = transport.encode_frame(batch)
                 del out[: len(batch)]
                 if self._closed:
-                    self._raise_lost()
+                    return
                 try:
                     self._sock.sendall(frame)
                 except OSError as error:
-                    self._lose(f"sending failed: {error}")
-                    self._raise_lost()
+                    self._lose(f"the head process ended ({error})")
+                    return
             self._last_flush = monotonic()
 
     def kick(self) -> None:
@@ -753,8 +756,7 @@ class Client:
         if (self._out or self.dropped or self.unmapped) and (
             now - self._last_flush > BATCH_MAX_DELAY_S
         ):
-            with contextlib.suppress(ConnectionLost):
-                self.flush()
+            self.flush()
         led = self._lead.locked()
         busy = now - max(self._led_at, self._last_flush) < QUIET_S
         poll = select.poll()

@@ -14,18 +14,20 @@ import select
 import socket
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.framing import HEADER, FrameBuffer, FrameTooLarge
 from burrow_jupyter.core.scheduler import commands
-from burrow_jupyter.core.scheduler.state import Settings
 from burrow_jupyter.core.scheduler.step import ProtocolError, Scheduler
 from burrow_jupyter.engine import journal, processes, session, transport
-from burrow_jupyter.engine.publisher import Publisher
 from burrow_jupyter.engine.zygote import Birth
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.state import Settings
+    from burrow_jupyter.engine.publisher import Publisher
 
 RECV_BYTES = 1024 * 1024
 FRAME_MESSAGES = 512
@@ -42,7 +44,9 @@ class _Peer:
 
     __slots__ = ("challenge", "deadline", "frames", "greeting", "id", "out", "sock", "watched")
 
-    def __init__(self, peer_id: int, sock: socket.socket, challenge: bytes, deadline: float):
+    def __init__(
+        self, peer_id: int, sock: socket.socket, challenge: bytes, deadline: float
+    ) -> None:
         self.id = peer_id
         self.sock = sock
         self.frames = FrameBuffer()
@@ -85,7 +89,7 @@ class Head:
         self._refusals = 0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(places.socket)
-        os.chmod(places.socket, 0o600)  # noqa: PTH101  # Path costs an import here
+        os.chmod(places.socket, 0o600)  # Path costs an import here
         self._listener.listen(128)
         self._listener.setblocking(False)
         self._poll.register(self._listener, select.EPOLLIN)
@@ -352,13 +356,13 @@ class Head:
     def _unlink(self, name: str) -> None:
         directory = self._places.spill if name.endswith("-d") else self._places.store
         with contextlib.suppress(OSError):
-            os.unlink(f"{directory}/{name}")  # noqa: PTH108  # in the loop
+            os.unlink(f"{directory}/{name}")  # in the loop
 
     def _sweep(self, order: commands.Sweep) -> None:
         keep = set(order.keep)
         prefix = f"c{order.client_id}-"
         for directory in (self._places.store, self._places.spill):
-            for name in os.listdir(directory):  # noqa: PTH208  # in the loop
+            for name in os.listdir(directory):  # in the loop
                 if name.startswith(prefix) and name not in keep:
                     self._unlink(name)
 
@@ -439,8 +443,8 @@ class Head:
         log(f"ending: {self._stop_reason}")
         goodbye = transport.encode_frame([messages.Bye(self._stop_reason)])
         for peer in self._peers.values():
-            worker = self._scheduler.state.peers.get(peer.id)
-            if not peer.challenge and (worker is None or worker.worker is None):
+            client = self._scheduler.state.peers.get(peer.id)
+            if not peer.challenge and (client is None or client.worker is None):
                 peer.out += goodbye
                 self._send_out(peer)
         self._listener.close()

@@ -36,7 +36,9 @@ class StartError(RuntimeError):
 class Launched:
     """A burrow that this process has started."""
 
-    def __init__(self, client: Client, process: subprocess.Popen[bytes], settings: HeadSettings):
+    def __init__(
+        self, client: Client, process: subprocess.Popen[bytes], settings: HeadSettings
+    ) -> None:
         self.client = client
         self.settings = settings
         self._process = process
@@ -50,11 +52,8 @@ class Launched:
         """End the burrow, and return when it is gone, with a bound."""
         client = self.client
         if not client.closed:
-            try:
-                client.post(messages.Shutdown())
-                client.flush()
-            except ConnectionLost:
-                pass
+            client.post(messages.Shutdown())
+            client.flush()
         client.close("shutdown() was called")
         try:
             self._process.wait(HEAD_END_S)
@@ -95,7 +94,7 @@ def start(
         kernel_id=kernel_id,
         driver_pid=os.getpid(),
         sys_path=[path for path in sys.path if path] or [],
-        directory=os.getcwd(),  # noqa: PTH109  # a str is wanted
+        directory=os.getcwd(),  # a str is wanted
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -75,5 +75,5 @@ class TaggedStream(io.TextIOBase):
 
 def capture(client: Client) -> None:
     """Replace this process's `sys.stdout` and `sys.stderr`."""
-    sys.stdout = TaggedStream(client, "stdout", 1)  # type: ignore[assignment]  # text streams
-    sys.stderr = TaggedStream(client, "stderr", 2)  # type: ignore[assignment]  # text streams
+    sys.stdout = TaggedStream(client, "stdout", 1)
+    sys.stderr = TaggedStream(client, "stderr", 2)

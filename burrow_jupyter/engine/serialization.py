@@ -110,7 +110,7 @@ def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
         data = _dumps(value, 5, buffer_callback=keep_out)
         if _MAIN not in data:
             return data, buffers
-    except Exception:  # noqa: BLE001  # pickle fails in many ways; cloudpickle has the last word
+    except Exception:  # noqa: BLE001, S110  # pickle fails in many ways; cloudpickle has the last word
         pass
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
@@ -129,7 +129,7 @@ def _store(
     sizes = [len(data), *(b.nbytes for b in buffers)] if buffers else []
     total = sum(map(_aligned, sizes)) if buffers else len(data)
     if total <= INLINE_MAX_BYTES or writer is None:
-        pieces = [data, bytes(_aligned(len(data)) - len(data))]
+        pieces: list[bytes | memoryview] = [data, bytes(_aligned(len(data)) - len(data))]
         for buffer in buffers:
             pieces += [buffer, bytes(_aligned(buffer.nbytes) - buffer.nbytes)]
         return Value(b"".join(pieces) if buffers else data, sizes, "", 0, ids)

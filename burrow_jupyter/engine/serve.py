@@ -78,6 +78,7 @@ def serve(
     )
     facts = {
         "cpus": count,
+        "store_bytes": store,
         "cpus_reason": reason,
         "gpus": [accelerators.short_name(gpu.name) for gpu in accelerators.detect_gpus()],
         "head_pid": os.getpid(),

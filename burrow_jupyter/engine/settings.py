@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from burrow_jupyter.engine import session
+from burrow_jupyter.engine.session import Places  # noqa: TC001  # msgspec reads it at run time
 
 
 class HeadSettings(msgspec.Struct):
@@ -12,7 +12,7 @@ class HeadSettings(msgspec.Struct):
 
     session: int
     key: bytes
-    places: session.Places
+    places: Places
     num_cpus: float | None
     num_gpus: float | None
     resources: dict[str, float]

@@ -71,9 +71,7 @@ def check_proof(key: bytes, challenge: bytes, answer: bytes) -> bytes:
     """
     nonce, theirs = challenge[len(MAGIC) :], answer[len(MAGIC) : CHALLENGE_BYTES]
     expected = _proof(key, nonce, theirs, b"client")
-    if answer[: len(MAGIC)] != MAGIC or not hmac.compare_digest(
-        expected, answer[CHALLENGE_BYTES:]
-    ):
+    if answer[: len(MAGIC)] != MAGIC or not hmac.compare_digest(expected, answer[CHALLENGE_BYTES:]):
         msg = "a connection did not prove to have the key"
         raise AuthenticationError(msg)
     return _proof(key, theirs, nonce, b"head")
@@ -113,20 +111,24 @@ def connect(path: str, key: bytes, timeout_s: float = AUTH_TIMEOUT_S) -> socket.
         sock.settimeout(timeout_s)
         sock.connect(path)
         check_user(sock)
-        challenge = _read_exactly(sock, CHALLENGE_BYTES)
-        mine = secrets.token_bytes(NONCE_BYTES)
-        nonce = challenge[len(MAGIC) :]
-        sock.sendall(MAGIC + mine + _proof(key, nonce, mine, b"client"))
-        answer = _read_exactly(sock, 32)
-        if not hmac.compare_digest(answer, _proof(key, mine, nonce, b"head")):
-            msg = "what listens there does not have the key of this burrow"
-            raise AuthenticationError(msg)
+        _prove(sock, key)
         sock.settimeout(None)
         tune(sock)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _prove(sock: socket.socket, key: bytes) -> None:
+    challenge = _read_exactly(sock, CHALLENGE_BYTES)
+    mine = secrets.token_bytes(NONCE_BYTES)
+    nonce = challenge[len(MAGIC) :]
+    sock.sendall(MAGIC + mine + _proof(key, nonce, mine, b"client"))
+    answer = _read_exactly(sock, 32)
+    if not hmac.compare_digest(answer, _proof(key, mine, nonce, b"head")):
+        msg = "what listens there does not have the key of this burrow"
+        raise AuthenticationError(msg)
 
 
 def _read_exactly(sock: socket.socket, count: int) -> bytes:

@@ -85,7 +85,7 @@ class Worker:
                     message = inbox.popleft()
                 except IndexError:
                     self._send()
-                    self.client.wait_until(inbox.__len__)
+                    self.client.wait_until(lambda: bool(inbox))
                     continue
                 kind = type(message)
                 if kind is messages.Run:
@@ -229,9 +229,7 @@ class Worker:
             self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
             self._leave_actor("it was ended by __ray_terminate__()")
             return
-        now = current.Current(
-            run.task_id, run.run_id, current.facts.actor_id, run.attempt, options
-        )
+        now = current.Current(run.task_id, run.run_id, current.facts.actor_id, run.attempt, options)
         current.set_process_wide(now)
         self._journal.begin(run.task_id)
         if run.options_id != self._title:
@@ -274,7 +272,7 @@ class Worker:
         began = perf_counter_ns()
         result: Any = None
         try:
-            with _threads(options.shape):
+            with _OpenMpThreads(options.shape):
                 self._in_user = True
                 result = function(*args, **kwargs)
                 if options.generator or _is_coroutine(result):
@@ -365,10 +363,7 @@ class Worker:
             del item
             index += 1
         if options.num_returns > index:
-            msg = (
-                f"{options.name} has num_returns={options.num_returns} "
-                f"but yielded {index} values"
-            )
+            msg = f"{options.name} has num_returns={options.num_returns} but yielded {index} values"
             raise ValueError(msg)
         return None if options.num_returns == STREAMING else _SAID
 
@@ -396,8 +391,7 @@ class Worker:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
-        with contextlib.suppress(ConnectionLost):
-            self.client.flush()
+        self.client.flush()
         code = error.code
         os._exit(code if isinstance(code, int) else int(code is not None))
 
@@ -437,7 +431,7 @@ class Worker:
         processes.set_title(f"burrow::{options.class_name}")
         failure: Failure | None = None
         try:
-            with _threads(options.shape):
+            with _OpenMpThreads(options.shape):
                 cls = self._code(message.code_id)
                 args, kwargs = self._arguments(message.args, message.slots, message.values)
                 self._in_user = True
@@ -469,7 +463,7 @@ class Worker:
         self.client.flush()
 
 
-class _threads:
+class _OpenMpThreads:
     """Sets OMP_NUM_THREADS to the CPUs of a task that has more than one, for its time."""
 
     __slots__ = ("_before", "_count")
@@ -510,7 +504,7 @@ def _repr(instance: Any) -> str:
 def _dump_result(dump: Callable[[Any], Value], result: Any, name: str) -> Value:
     try:
         return dump(result)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
         text = explain(error, result, f"the result of {name}")
         raise TypeError(text) from None
 

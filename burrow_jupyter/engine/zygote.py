@@ -12,7 +12,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from burrow_jupyter.core.framing import HEADER, FrameBuffer
 from burrow_jupyter.engine import processes
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 _encode = msgspec.msgpack.encode

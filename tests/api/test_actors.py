@@ -6,10 +6,11 @@ import gc
 import os
 
 import pytest
-from helpers.wait import wait_until
 
 import burrow
 from burrow import exceptions
+from helpers.gates import pass_gate
+from helpers.wait import wait_until
 
 
 @burrow.remote
@@ -96,17 +97,14 @@ def test_methods_of_every_kind(two_cpus):
         _ = counter.subtract
     with pytest.raises(TypeError, match=r"\.remote"):
         counter.add()
-    with pytest.raises(TypeError, match="amount|argument"):
+    with pytest.raises(TypeError, match=r"amount|argument"):
         counter.add.remote(1, 2, 3)
 
 
 def test_a_call_waits_for_its_argument_and_keeps_later_ones_behind_it(two_cpus, tmp_path):
-    import time
-
     @burrow.remote
     def slow(path):
-        while not os.path.exists(path):
-            time.sleep(0.005)
+        pass_gate(path)
         return 100
 
     counter = Counter.remote()

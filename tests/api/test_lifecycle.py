@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from helpers.wait import wait_until
 
 import burrow
 from burrow_jupyter.engine import session
 from burrow_jupyter.engine.processes import is_alive
+from helpers.gates import sleep_long
+from helpers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("ends")
 
@@ -50,7 +52,7 @@ def test_the_context_reads_like_a_mapping_and_ends_the_burrow():
         assert context.get("nothing") is None
         with pytest.raises(KeyError):
             _ = context["nothing"]
-        assert os.path.isdir(context["session_dir"])
+        assert Path(context["session_dir"]).is_dir()
     assert not burrow.is_initialized()
 
 
@@ -110,9 +112,8 @@ def test_shutdown_ends_workers_that_ignore_sigterm_and_their_children(tmp_path):
     def stubborn(path):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        with open(path, "w") as stream:
-            stream.write(f"{os.getpid()} {child.pid}")
-        os.rename(path, path + ".done")
+        Path(path).write_text(f"{os.getpid()} {child.pid}")
+        Path(path).rename(path + ".done")
         child.wait()
 
     done = tmp_path / "pids.done"
@@ -157,7 +158,7 @@ def test_nothing_is_left_of_a_driver_that_ends(ending, tmp_path):
 
     assert directory
     wait_until(lambda: not any(is_alive(p) for p in pids), 5, "the processes to be gone")
-    wait_until(lambda: not os.path.exists(directory), 5, "the directory to be gone")
+    wait_until(lambda: not Path(directory).exists(), 5, "the directory to be gone")
 
 
 def test_a_dead_head_is_an_error_and_not_a_hang():
@@ -167,13 +168,8 @@ def test_a_dead_head_is_an_error_and_not_a_hang():
     head = session.list_burrows()[0].head_pid
     os.kill(head, signal.SIGKILL)
 
-    @burrow.remote
-    def forever():
-        import time
-
-        time.sleep(600)
-
-    with pytest.raises(Exception, match="head|ended"):
+    forever = burrow.remote(sleep_long)
+    with pytest.raises(Exception, match=r"head|ended"):
         burrow.get(forever.remote(), timeout=20)
     burrow.shutdown()
     assert burrow.get(same.remote(2)) == 2

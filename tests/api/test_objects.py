@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import pickle
-import time
 
 import cloudpickle
 import numpy as np
 import pytest
-from helpers.wait import wait_until
 
 import burrow
 from burrow import exceptions
+from helpers.gates import pass_gate
+from helpers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
 
@@ -26,8 +25,7 @@ def same(value):
 
 @burrow.remote
 def hold(path):
-    while not os.path.exists(path):
-        time.sleep(0.005)
+    pass_gate(path)
     return "held"
 
 
@@ -40,7 +38,9 @@ def test_put_takes_a_snapshot():
     assert burrow.put(1) != burrow.put(1)
 
 
-@pytest.mark.parametrize("value", [None, True, 1, 1.5, "text", b"bytes", {"a": [1, (2, 3)]}, {1, 2}])
+@pytest.mark.parametrize(
+    "value", [None, True, 1, 1.5, "text", b"bytes", {"a": [1, (2, 3)]}, {1, 2}]
+)
 def test_values_come_back_as_they_went(value):
     assert burrow.get(burrow.put(value)) == value
     back = burrow.get(same.remote(value))

@@ -59,7 +59,7 @@ def test_a_wrong_actor_option_is_refused_at_decoration(given, error, text):
 
 
 def test_the_forms_of_remote():
-    for wrong in (lambda: burrow.remote(), lambda: burrow.remote(1, 2), lambda: burrow.remote(3)):
+    for wrong in (burrow.remote, lambda: burrow.remote(1, 2), lambda: burrow.remote(3)):
         with pytest.raises(TypeError):
             wrong()
     with pytest.raises(ValueError, match="max_calls"):
@@ -93,7 +93,7 @@ def test_unpicklable_things_are_named_at_the_call(two_cpus):
         return threading.Lock()
 
     for use in (
-        lambda: captures.remote(),
+        captures.remote,
         lambda: takes.remote(lock),
         lambda: takes.remote({"a": [lock]}),
         lambda: burrow.put(lock),

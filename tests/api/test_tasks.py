@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from functools import partial
 
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 
 import burrow
 from burrow import exceptions
+from helpers.gates import count_runs, leave_trace, pass_gate, sleep_long
+from helpers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
 
@@ -55,7 +56,9 @@ def test_a_user_may_call_a_parameter_anything():
 
 
 @pytest.mark.parametrize(
-    ("args", "kwargs"), [((), {}), ((1,), {"a": 2}), ((), {"b": 2})], ids=["few", "double", "missing"]
+    ("args", "kwargs"),
+    [((), {}), ((1,), {"a": 2}), ((), {"b": 2})],
+    ids=["few", "double", "missing"],
 )
 def test_arguments_that_do_not_fit_raise_at_the_call(args, kwargs):
     with pytest.raises(TypeError, match="add"):
@@ -144,12 +147,7 @@ def test_a_dependent_task_does_not_run_and_carries_the_original_type():
 
 
 def test_get_of_a_list_raises_while_others_still_run():
-    @burrow.remote
-    def slow(path):
-        while not os.path.exists(path):
-            time.sleep(0.01)
-
-    never = slow.remote("/nonexistent/burrow")
+    never = burrow.remote(pass_gate).remote("/nonexistent/burrow")
     with pytest.raises(ValueError, match="quick"):
         burrow.get([never, fail.remote("quick")], timeout=20)
     burrow.cancel(never)
@@ -198,21 +196,19 @@ def test_a_crash_names_the_exit_code_and_takes_only_its_own_task():
 def test_a_crashed_task_runs_again_as_often_as_it_may(tmp_path):
     @burrow.remote(max_retries=2)
     def crash_twice(folder):
-        count = len(os.listdir(folder))
-        open(f"{folder}/{count}", "w").close()
+        count = count_runs(folder)
         if count < 2:
             os.kill(os.getpid(), 9)
         return count
 
     assert burrow.get(crash_twice.remote(str(tmp_path)), timeout=20) == 2
-    assert len(os.listdir(tmp_path)) == 3
+    assert count_runs(str(tmp_path)) == 3
 
 
 def test_listed_exceptions_are_retried_and_others_are_not(tmp_path):
     @burrow.remote(max_retries=5, retry_exceptions=[KeyError])
     def stubborn(folder, kind):
-        count = len(os.listdir(folder))
-        open(f"{folder}/{count}", "w").close()
+        count = count_runs(folder)
         if count < 2:
             raise kind("again")
         return count
@@ -223,38 +219,27 @@ def test_listed_exceptions_are_retried_and_others_are_not(tmp_path):
     assert burrow.get(stubborn.remote(str(first), KeyError)) == 2
     with pytest.raises(OSError, match="again"):
         burrow.get(stubborn.remote(str(second), OSError))
-    assert len(os.listdir(second)) == 1
+    assert count_runs(str(second)) == 1
 
 
-def test_a_sleeping_task_is_interrupted_by_cancel_and_its_worker_lives_on():
+def test_a_sleeping_task_is_interrupted_by_cancel_and_its_worker_lives_on(tmp_path):
+    began = tmp_path / "began"
+
     @burrow.remote
     def sleep(path):
-        open(path, "w").close()
-        time.sleep(100)
+        leave_trace(path)
+        sleep_long()
 
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/began"
-        ref = sleep.remote(path)
-        while not os.path.exists(path):
-            burrow.wait([ref], timeout=0.01)
-        burrow.cancel(ref)
-        with pytest.raises(exceptions.TaskCancelledError, match="cancelled"):
-            burrow.get(ref, timeout=20)
+    ref = sleep.remote(str(began))
+    wait_until(began.exists, 20, "the task to have begun")
+    burrow.cancel(ref)
+    with pytest.raises(exceptions.TaskCancelledError, match="cancelled"):
+        burrow.get(ref, timeout=20)
     assert burrow.get(same.remote(1), timeout=20) == 1
 
 
 def test_a_queued_task_is_cancelled_before_it_runs(tmp_path):
-    @burrow.remote
-    def hold(path):
-        while not os.path.exists(path):
-            time.sleep(0.01)
-
-    @burrow.remote
-    def touch(path):
-        open(path, "w").close()
-
+    hold, touch = burrow.remote(pass_gate), burrow.remote(leave_trace)
     gate, trace = tmp_path / "gate", tmp_path / "trace"
     held = [hold.remote(str(gate)) for _ in range(2)]
     queued = touch.remote(str(trace))
@@ -289,7 +274,7 @@ def test_ten_thousand_tasks_all_arrive():
 def test_printed_lines_reach_the_driver(capfd):
     @burrow.remote
     def say(text):
-        print(text)
+        print(text)  # noqa: T201 what is tested
 
     burrow.get([say.remote(f"line {i}") for i in range(20)])
     burrow.shutdown()
