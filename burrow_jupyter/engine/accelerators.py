@@ -1,7 +1,7 @@
 """GPUs: which there are, which a burrow may give to its tasks, and how busy they are.
 
 NVIDIA's, through NVML (`pynvml`), which starts no program and makes no CUDA context. It is
-imported only where the driver's device file exists, since that takes 31 ms: without a GPU
+imported only where the driver's device file exists, since that takes 41 ms: without a GPU
 a look costs 3 us. Nothing of NVML's raises out of here; what went wrong is kept as a reason.
 
 A `GpuMonitor` belongs to one thread; it must not be carried over a fork. Everything else
@@ -74,7 +74,7 @@ class GpuMonitor:
             self.reason = "no NVIDIA driver on this machine"
             return
         try:
-            import pynvml  # noqa: PLC0415 31 ms, and only where there is a driver
+            import pynvml  # noqa: PLC0415 41 ms, and only where there is a driver
         except ImportError as error:
             self.reason = f"nvidia-ml-py cannot be imported: {error}"
             return

@@ -1,6 +1,6 @@
 """CPU and memory of processes and of the machine, read while somebody looks.
 
-Straight from `/proc`: 16 us a process, and the head need not import psutil (21 ms) to
+Straight from `/proc`: 11 us a process, and the head need not import psutil (34 ms) to
 start. Where there is no `/proc` (macOS), psutil is imported at the first sample.
 
 A `Sampler` belongs to one thread. CPU use is what was used since its last sample, so one
@@ -32,7 +32,7 @@ class ProcessSample(NamedTuple):
     `rss_bytes` counts objects of the store that it maps and looks into, and files;
     `private_bytes` does not, so it may be added up over processes and to the store's size
     (pages that forked workers still share with the zygote, about 10 MB, count in each).
-    The exact split (PSS) takes the kernel 2 ms per GB, under a lock of the process.
+    The exact split (PSS) has the kernel walk every page, under a lock of the process.
     """
 
     rss_bytes: int
@@ -161,7 +161,7 @@ def _file(path: str) -> bytes:
 
 
 def _psutil() -> ModuleType:
-    """Return psutil: 21 ms to import, and only needed where there is no `/proc`."""
+    """Return psutil: 34 ms to import, and only needed where there is no `/proc`."""
     import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 see above
 
     module: ModuleType = psutil
