@@ -1,5 +1,6 @@
 """Burrow: tasks and actors on your own cores, native to the notebook."""
 
+from burrow import exceptions as exceptions
 from burrow_jupyter import __version__ as __version__
 from burrow_jupyter.api.actors import ActorClass as ActorClass
 from burrow_jupyter.api.actors import ActorHandle as ActorHandle

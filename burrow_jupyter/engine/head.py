@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -84,6 +85,8 @@ class Head:
         self._zygote = zygote
         self._zygote_pid = zygote_pid
         self._zygote_frames = FrameBuffer()
+        self._newborn: deque[int] = deque()
+        """Connections of workers, in the order in which the zygote tells of them."""
         self._kill_at: dict[int, float] = {}
         self._publisher = publisher
         self._refusals = 0
@@ -370,17 +373,19 @@ class Head:
 
     def _hear_zygote(self) -> None:
         try:
-            data = self._zygote.recv(65536)
+            data, fds, _, _ = socket.recv_fds(self._zygote, 65536, 64)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            data, fds = b"", []
+        self._newborn.extend(fds)
         if not data:
             self._stop_reason = "the zygote died, and all workers with it"
             return
         for frame in self._zygote_frames.feed(data):
             kind, worker_id, *rest = _decode(frame)
             if kind == "born":
+                self._add(socket.socket(fileno=self._newborn.popleft()), b"")
                 self._scheduler.forked(worker_id, rest[0])
             elif kind == "unborn":
                 log(f"worker {worker_id} could not be forked: {rest[0]}")

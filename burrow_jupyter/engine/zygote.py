@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ from burrow_jupyter.core.framing import HEADER, FrameBuffer
 from burrow_jupyter.engine import processes
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 _encode = msgspec.msgpack.encode
@@ -48,7 +48,7 @@ _decode_birth = msgspec.msgpack.Decoder(Birth).decode
 class Zygote:
     """Forks and reaps; `work` is what a forked worker does."""
 
-    def __init__(self, sock: socket.socket, work: Callable[[Birth], None]) -> None:
+    def __init__(self, sock: socket.socket, work: Callable[[Birth, socket.socket], None]) -> None:
         self._sock = sock
         self._work = work
         self._frames = FrameBuffer()
@@ -90,15 +90,23 @@ class Zygote:
     def _fork(self, birth: Birth) -> None:
         parent = os.getpid()
         try:
+            heads, workers = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            self._tell("unborn", birth.worker_id, str(error))
+            return
+        try:
             pid = os.fork()
         except OSError as error:
+            heads.close()
+            workers.close()
             self._tell("unborn", birth.worker_id, str(error))
             return
         if pid == 0:
             code = 1
             try:
+                heads.close()
                 self._become_worker(parent)
-                self._work(birth)
+                self._work(birth, workers)
                 code = 0
             except BaseException:  # noqa: BLE001  # a child must never run on in the zygote's frames
                 import traceback  # noqa: PLC0415  # only needed when all is lost
@@ -109,7 +117,13 @@ class Zygote:
                 sys.stderr.flush()
                 os._exit(code)
         self._pids[pid] = birth.worker_id
-        self._tell("born", birth.worker_id, pid)
+        workers.close()
+        # The head's end of the worker's connection goes with the news: a worker need not
+        # knock at the socket that strangers can reach, nor prove anything.
+        data = _encode(("born", birth.worker_id, pid))
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._sock, [HEADER.pack(len(data)) + data], [heads.fileno()])
+        heads.close()
 
     def _become_worker(self, parent: int) -> None:
         signal.set_wakeup_fd(-1)

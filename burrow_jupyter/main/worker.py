@@ -1,4 +1,4 @@
-"""A worker process: connects to the head and works. Runs in a fork of the zygote."""
+"""A worker process: works for the head. Runs in a fork of the zygote."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from burrow_jupyter.engine import output, transport
 from burrow_jupyter.engine.worker import Worker
 
 if TYPE_CHECKING:
+    import socket
+
     from burrow_jupyter.engine.settings import HeadSettings
     from burrow_jupyter.engine.zygote import Birth
 
 
-def main(birth: Birth, settings: HeadSettings) -> None:
-    """Work until told to end."""
-    sock = transport.connect(settings.places.socket, settings.key)
+def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
+    """Work until told to end; `sock` leads to the head."""
+    transport.tune(sock)
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
     output.capture(worker.client)
     backend = LocalBackend(worker.client, namespace=settings.namespace)

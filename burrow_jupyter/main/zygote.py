@@ -28,9 +28,9 @@ def main(sock: socket.socket, encoded: bytes) -> None:
     _follow(settings)
     from burrow_jupyter.main import worker  # noqa: PLC0415  # after sys.path is the user's
 
-    def work(birth: Birth) -> None:
+    def work(birth: Birth, sock: socket.socket) -> None:
         _prepare(birth, settings)
-        worker.main(birth, settings)
+        worker.main(birth, sock, settings)
 
     gc.collect()
     gc.freeze()  # what is shared with workers is not touched by their collections

@@ -1,0 +1,40 @@
+"""What a worker leaves behind for the head to read."""
+
+from __future__ import annotations
+
+import os
+
+from burrow_jupyter.core import messages
+from burrow_jupyter.core.framing import FrameBuffer
+from burrow_jupyter.engine import journal, transport
+
+
+def test_the_head_reads_what_was_begun_and_what_was_not_sent(tmp_path):
+    child = os.fork()
+    if child == 0:
+        written = journal.Journal(str(tmp_path), 7)
+        written.begin(11)
+        written.note(transport.encode_frame([messages.Done(10)]))
+        written.note(transport.encode_frame([messages.Done(11)]))
+        written.begin(12)
+        os.kill(os.getpid(), 9)
+    os.waitpid(child, 0)
+
+    begun, frames = journal.read(str(tmp_path), 7)
+
+    ended = [transport.decode_from_client(f)[0].task_id for f in FrameBuffer().feed(frames)]
+    assert begun == 12
+    assert ended == [10, 11]
+    journal.remove(str(tmp_path), 7)
+    assert journal.read(str(tmp_path), 7) == (0, b"")
+
+
+def test_what_was_sent_is_not_read_again(tmp_path):
+    written = journal.Journal(str(tmp_path), 1)
+    written.note(transport.encode_frame([messages.Done(1)]))
+    written.clear()
+    written.note(transport.encode_frame([messages.Done(2)]))
+
+    _, frames = journal.read(str(tmp_path), 1)
+
+    assert len(FrameBuffer().feed(frames)) == 1
