@@ -416,11 +416,13 @@ class _Careful:
         if type(value) in _PLAIN:
             size = len(value) if isinstance(value, (str, bytes)) else 0
             return value if size <= PART_MAX_BYTES else _stand_in(value)
+        if isinstance(value, BaseException):
+            return value  # is made portable where it is pickled
         if isinstance(value, list) and any(isinstance(v, BaseException) for v in value):
             return [self.value(item) for item in value]  # the members of a group
         try:
             data = _dumps(value, "careful", self)
-            if len(data) <= PART_MAX_BYTES or isinstance(value, BaseException):
+            if len(data) <= PART_MAX_BYTES:
                 pickle.loads(data)  # noqa: S301  # made here, just now
                 return value
         except Exception:  # noqa: BLE001, S110  # in many ways; what matters is that it fails
