@@ -4,6 +4,7 @@ from burrow import exceptions as exceptions
 from burrow_jupyter import __version__ as __version__
 from burrow_jupyter.api.actors import ActorClass as ActorClass
 from burrow_jupyter.api.actors import ActorHandle as ActorHandle
+from burrow_jupyter.api.actors import exit_actor as exit_actor
 from burrow_jupyter.api.actors import get_actor as get_actor
 from burrow_jupyter.api.actors import method as method
 from burrow_jupyter.api.calls import cancel as cancel

@@ -26,7 +26,8 @@ from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
-from burrow_jupyter.engine import serialization
+from burrow_jupyter.engine import current, serialization
+from burrow_jupyter.engine.execute import ExitActor
 
 if TYPE_CHECKING:
     from burrow_jupyter.backends.protocol import Backend
@@ -391,7 +392,7 @@ class ActorHandle:
             ref: ObjectRef[Any] = ObjectRef(task_id, backend)
             ref._of_actor = True  # noqa: SLF001  # so that cancel() can refuse force=True
             return ref
-        return refs_of(task_id, options.num_returns, backend)
+        return refs_of(task_id, options, backend)
 
     @property
     def _actor_id(self) -> str:
@@ -460,3 +461,17 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
         raise ValueError(str(error.args[0])) from None
     info: ClassInfo = pickle.loads(meta)  # noqa: S301  # made by a driver or worker of ours
     return ActorHandle(actor_id, info, options, backend, weak=True)
+
+
+def exit_actor() -> None:
+    """End the actor that calls this, at once: no restart, and nothing after this runs.
+
+    Raises:
+        TypeError: called outside an actor.
+
+    Source: Ray 2.60 `ray.actor.exit_actor`.
+    """
+    if not current.facts.actor_id:
+        msg = "exit_actor() was called outside an actor"
+        raise TypeError(msg)
+    raise ExitActor

@@ -218,14 +218,15 @@ class ObjectRefGenerator:
     Source: Ray 2.60 `ObjectRefGenerator`.
     """
 
-    def __init__(self, task_id: int, backend: Backend) -> None:
+    def __init__(self, task_id: int, backend: Backend, *, backpressure: int = 0) -> None:
         """Follow a task that streams; its own id is the object that says how it ended."""
+        self._backpressure = backpressure
+        self._taken = 0
         self._done_ref: ObjectRef[Any] = ObjectRef(task_id, backend)
         self._backend = backend
         self._items: deque[ObjectRef[Any]] = deque()
         self._news = threading.Condition()
         self._ended = False
-        self._exhausted = False
         self._wakers: list[Any] = []
         weak = weakref.ref(self)
 
@@ -264,11 +265,16 @@ class ObjectRefGenerator:
         while True:
             with self._news:
                 if self._items:
-                    return self._items.popleft()
+                    return self._take()
                 if self._ended:
-                    self._exhausted = True
                     raise StopIteration
             self._wait()
+
+    def _take(self) -> ObjectRef[Any]:
+        self._taken += 1
+        if self._backpressure:
+            self._backend.took(self._done_ref.id, self._taken)
+        return self._items.popleft()
 
     def _wait(self) -> None:
         arrived = threading.Event()
@@ -289,9 +295,8 @@ class ObjectRefGenerator:
         while True:
             with self._news:
                 if self._items:
-                    return self._items.popleft()
+                    return self._take()
                 if self._ended:
-                    self._exhausted = True
                     raise StopAsyncIteration
                 future = loop.create_future()
 

@@ -97,7 +97,7 @@ class RemoteFunction(Generic[P, T]):
             raise ValueError(str(ended)) from None
         if self._options.num_returns == 1:
             return ObjectRef(task_id, backend)
-        several: ObjectRef[T] = refs_of(task_id, self._options.num_returns, backend)
+        several: ObjectRef[T] = refs_of(task_id, self._options, backend)
         return several
 
     def _open(self, backend: Backend) -> None:
@@ -150,12 +150,13 @@ def _rebuild(function: Any, given: dict[str, Any]) -> RemoteFunction[..., Any]:
     return RemoteFunction(function, given)
 
 
-def refs_of(task_id: int, count: int, backend: Backend) -> Any:
-    """Return what a call with this `num_returns` gives its caller."""
+def refs_of(task_id: int, options: TaskOptions, backend: Backend) -> Any:
+    """Return what a call with these options gives its caller."""
+    count = options.num_returns
     if count in (1, table.DYNAMIC):
         return ObjectRef(task_id, backend)
     if count == STREAMING:
-        return ObjectRefGenerator(task_id, backend)
+        return ObjectRefGenerator(task_id, backend, backpressure=options.backpressure)
     if count == 0:
         return None
     return [ObjectRef(task_id + index, backend) for index in range(count)]

@@ -261,7 +261,12 @@ class LocalBackend:
 
     def end_stream(self, task_id: int) -> None:
         """Nobody wants more items; see `Backend.end_stream`."""
-        self.client.stream(task_id, None)
+        self.client.end_stream(task_id)
+
+    def took(self, task_id: int, count: int) -> None:
+        """Tell a generator that waits for its consumer; see `Backend.took`."""
+        self.client.post(messages.StreamCredit(task_id, count))
+        self.client.flush()
 
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""

@@ -136,6 +136,9 @@ class Backend(Protocol):
     def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
         """Have each item of a generator's task told to `callback`; `None` ends that."""
 
+    def took(self, task_id: int, count: int) -> None:
+        """Tell a generator with back-pressure how many of its items were taken."""
+
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait until `done()`, which something that arrives makes true; say whether it is."""
 

@@ -105,6 +105,8 @@ class Client:
         self.dropped: deque[int] = deque()
         """Ids of refs that have died; appended to by `__del__`, wherever that runs."""
         self.unmapped: deque[str] = deque()
+        self.ended_streams: deque[int] = deque()
+        """Generators that were dropped here; appended to by `__del__`."""
 
         self.entries: dict[int, Entry] = {}
         self.failures_seen = 0
@@ -120,6 +122,7 @@ class Client:
         self._lazy = False
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
+        self._pokable = False
         self._closed = False
         self.lost_reason = ""
         self.on_lost: list[Callable[[], None]] = []
@@ -217,7 +220,7 @@ class Client:
         """Send everything now. Should the head be gone, whoever waits is told, not who sends."""
         out = self._out
         with self._send_lock:
-            if self.dropped or self.unmapped:
+            if self.dropped or self.unmapped or self.ended_streams:
                 self._collect()
             while out:
                 # Slicing and deleting the same range of one list are atomic each, so what
@@ -252,6 +255,12 @@ class Client:
         if self._lazy:
             self.kick()
 
+    def end_stream(self, task_id: int) -> None:
+        """Nobody here wants more of a generator's items. Called by `__del__`, as `drop`."""
+        self.ended_streams.append(task_id)
+        if self._lazy:
+            self.kick()
+
     def _collect(self) -> None:
         """Turn dead refs and mappings into messages; under the send lock."""
         entries = self.entries
@@ -270,6 +279,10 @@ class Client:
                     self.release_segment(entry.value.segment)
         while self.unmapped:
             self.release_segment(self.unmapped.popleft())
+        while self.ended_streams:
+            task_id = self.ended_streams.popleft()
+            self._streams.pop(task_id, None)
+            self._out.append(messages.StreamCredit(task_id, -1))
         if gone:
             self._out.append(messages.Drop(gone))
 
@@ -337,11 +350,16 @@ class Client:
     def _read(self, timeout_s: float | None) -> bool:
         """Wait for bytes and take them; the caller leads. Say whether any came."""
         sock = self._sock
-        if timeout_s is not None:
+        if timeout_s is not None or self._pokable:
             poll = select.poll()
             poll.register(sock, select.POLLIN)
-            if not poll.poll(max(0.0, timeout_s) * 1000):
-                return False
+            if self._pokable:
+                poll.register(self._poke_r, select.POLLIN)
+            ready = poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
+            if not any(fd == sock.fileno() for fd, _ in ready):
+                if ready:
+                    os.read(self._poke_r, 4096)
+                return bool(ready)
         try:
             data = sock.recv(RECV_BYTES)
         except OSError as error:
@@ -392,6 +410,17 @@ class Client:
             else:
                 self._follow(done, left)
         return True
+
+    def make_pokable(self) -> None:
+        """Let `interrupt_wait` reach a thread that reads; each read costs a poll more then."""
+        self._poke_r, self._poke_w = os.pipe()
+        os.set_blocking(self._poke_w, False)
+        self._pokable = True
+
+    def interrupt_wait(self) -> None:
+        """Have whoever reads look again whether what it waits for has come about."""
+        with contextlib.suppress(OSError):
+            os.write(self._poke_w, b"x")
 
     def _leave(self) -> None:
         self._led_at = monotonic()
@@ -753,7 +782,7 @@ class Client:
     def _attend_once(self) -> None:
         """One round of the attendant: send, look, and sleep for as long as may be."""
         now = monotonic()
-        if (self._out or self.dropped or self.unmapped) and (
+        if (self._out or self.dropped or self.unmapped or self.ended_streams) and (
             now - self._last_flush > BATCH_MAX_DELAY_S
         ):
             self.flush()
@@ -770,7 +799,7 @@ class Client:
             poll.register(self._sock, select.POLLIN)
         if timeout_s != TICK_S:
             self._lazy = True
-            if self._out or self.dropped:
+            if self._out or self.dropped or self.ended_streams:
                 self._lazy = False
                 return
         ready = poll.poll(None if timeout_s is None else timeout_s * 1000)

@@ -17,34 +17,38 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.core import messages, resources
+from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import Cancelled, Failure
 from burrow_jupyter.core.limits import BATCH_MAX_DELAY_S, BATCH_MAX_MESSAGES
-from burrow_jupyter.core.options import DYNAMIC, STREAMING, ActorOptions, TaskOptions
 from burrow_jupyter.engine import current, errors, processes, serialization, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
+from burrow_jupyter.engine.execute import (
+    TERMINATE,
+    Call,
+    ExitActor,
+    OpenMpThreads,
+    arguments,
+    repr_of,
+)
 from burrow_jupyter.engine.journal import ENTRY_MAX_BYTES, Journal
-from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from burrow_jupyter.core.messages import Value
+    from burrow_jupyter.core.options import ActorOptions, TaskOptions
+    from burrow_jupyter.engine.side_by_side import SideBySide
 
 perf_counter_ns = time.perf_counter_ns
 monotonic = time.monotonic
 
-CREATION = "__init__"
-TERMINATE = "__ray_terminate__"
-READY = "__ray_ready__"
-APPLY = "__ray_call__"
 SHUTDOWN = "__ray_shutdown__"
 SHUTDOWN_WITHIN_S = 5.0
 
 
-class ExitActor(BaseException):
-    """Raised by `exit_actor()` to unwind the method; not an Exception, so rarely caught."""
+class _OutOfTimeError(BaseException):
+    """Raised in a task that runs longer than its `timeout=`."""
 
 
 class Worker:
@@ -67,10 +71,13 @@ class Worker:
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         """Makes what user code sees as a ref; set by the main."""
         self._title = 0
+        self._side_by_side: SideBySide | None = None
+        self._credits: dict[int, int] = {}
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
         self._journal = Journal(self.client.files.memory_dir, worker_id)
         signal.signal(signal.SIGINT, self._on_sigint)
+        signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.client.start()
 
@@ -85,7 +92,7 @@ class Worker:
                     message = inbox.popleft()
                 except IndexError:
                     self._send()
-                    self.client.wait_until(lambda: bool(inbox))
+                    self.client.wait_until(lambda: bool(inbox) or self._exiting)
                     continue
                 kind = type(message)
                 if kind is messages.Run:
@@ -117,6 +124,11 @@ class Worker:
                 stream.flush()
         self._send()
 
+    def wake(self) -> None:
+        """Have the main thread look whether it is to end; from any thread."""
+        self.client.inbox.append(messages.Exit("it ended itself"))
+        self.client.interrupt_wait()
+
     def _send(self) -> None:
         """Send what has been noted."""
         self.client.flush()
@@ -137,7 +149,7 @@ class Worker:
         elif kind is messages.Interrupt:
             self._interrupt(message.task_id)
         elif kind is messages.StreamCredit:
-            pass
+            self._credits[message.task_id] = message.taken
 
     def _give_back(self) -> None:
         """Give back what has not begun; the main thread takes from the other end."""
@@ -178,6 +190,9 @@ class Worker:
                 self.client.post(messages.Done(task_id, [], Cancelled(task_id, name)))
                 self.client.flush()
                 return
+        if self._side_by_side is not None:
+            self._side_by_side.interrupt(task_id)
+            return
         running = current.process_wide
         if running.task_id == task_id and self._in_user:
             running.cancelled = True
@@ -189,45 +204,22 @@ class Worker:
         if self._in_user and current.process_wide.cancelled:
             raise KeyboardInterrupt
 
+    def _on_alarm(self, number: int, frame: Any) -> None:
+        """Raise in the task whose time is up."""
+        if self._in_user:
+            raise _OutOfTimeError
+
     # ---- running ---------------------------------------------------------------------
 
-    def _code(self, code_id: int) -> Any:
-        code = self._codes.get(code_id)
-        if code is None:
-            value = self._code_values[code_id]
-            code = self._codes[code_id] = self.client.load(value)
-        return code
-
-    def _arguments(
-        self, packed: Value | None, slots: list[int | str], values: list[Value | None]
-    ) -> tuple[list[Any], dict[str, Any]]:
-        """Unpickle arguments; those that were refs are filled in."""
-        client = self.client
-        args: list[Any] = []
-        kwargs: dict[str, Any] = {}
-        if packed is not None:
-            client.receive_value(packed)
-            given, kwargs = client.load(packed)
-            args = list(given)
-            if packed.segment:
-                client.release_segment(packed.segment)
-        for slot, value in zip(slots, values, strict=True):
-            assert value is not None, "the head sends a task when its arguments are there"
-            client.receive_value(value)
-            loaded = client.load(value)
-            if value.segment:
-                client.release_segment(value.segment)
-            if type(slot) is int:
-                args[slot] = loaded
-            else:
-                kwargs[str(slot)] = loaded
-        return args, kwargs
-
     def _run(self, run: messages.Run) -> None:
+        """Run a call in the main thread, or hand it to the threads or the loop of its actor."""
         options = self._options[run.options_id]
+        if self._side_by_side is not None:
+            self._side_by_side.submit(run, options)
+            return
         if self.actor is not None and run.method == TERMINATE:
             self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
-            self._leave_actor("it was ended by __ray_terminate__()")
+            self.leave_actor("it was ended by __ray_terminate__()")
             return
         now = current.Current(run.task_id, run.run_id, current.facts.actor_id, run.attempt, options)
         current.set_process_wide(now)
@@ -235,17 +227,16 @@ class Worker:
         if run.options_id != self._title:
             self._title = run.options_id
             processes.set_title(f"burrow::{options.name}")
-        done: messages.Done
-        result: Any = None
+        call = Call(self, run, options, now)
         try:
-            done, result = self._attempt(run, options, now)
+            done = self._attempt(call)
         except KeyboardInterrupt:
             # The interrupt came between the user's last step and ours.
             self._in_user = False
-            done = messages.Done(run.task_id, [], Cancelled(run.task_id, options.name))
+            done = call.cancelled()
         except ExitActor:
             current.set_process_wide(current.NOTHING)
-            self._leave_actor("exit_actor() was called")
+            self.leave_actor("exit_actor() was called")
             return
         if options.max_calls:
             count = self._runs_of[run.code_id] = self._runs_of.get(run.code_id, 0) + 1
@@ -255,32 +246,28 @@ class Worker:
                 self._give_back()
                 self._exiting = True
         self._end_task(done, flush=self._exiting)
-        del result  # it kept the refs in it alive until the head has heard of them
+        del call  # its result kept the refs in it alive until the head has heard of them
         current.set_process_wide(current.NOTHING)
 
-    def _attempt(
-        self, run: messages.Run, options: TaskOptions, now: current.Current
-    ) -> tuple[messages.Done, Any]:
-        task_id = run.task_id
+    def _attempt(self, call: Call) -> messages.Done:
+        failed = call.prepare()
+        if failed is not None:
+            return failed
+        options = call.options
+        timer = options.timeout_s > 0
         try:
-            function = (
-                self._method(run.method) if self.actor is not None else self._code(run.code_id)
-            )
-            args, kwargs = self._arguments(run.args, run.slots, run.values)
-        except Exception as error:  # noqa: BLE001  # whatever the user's pickles raise
-            return messages.Done(task_id, [], self._failure(error, now)), None
-        began = perf_counter_ns()
-        result: Any = None
-        try:
-            with _OpenMpThreads(options.shape):
+            with OpenMpThreads(options.shape):
+                if timer:
+                    signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
                 self._in_user = True
-                result = function(*args, **kwargs)
-                if options.generator or _is_coroutine(result):
-                    result = self._unroll(result, run, options)
+                call.run()
                 self._in_user = False
         except KeyboardInterrupt:
             self._in_user = False
-            return messages.Done(task_id, [], Cancelled(task_id, options.name)), None
+            return call.cancelled()
+        except _OutOfTimeError:
+            self._in_user = False
+            return call.out_of_time()
         except SystemExit as error:
             self._in_user = False
             if self.actor is not None:
@@ -291,100 +278,32 @@ class Worker:
             raise
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             self._in_user = False
-            micros = (perf_counter_ns() - began) // 1000
-            failure = self._failure(error, now)
-            return messages.Done(
-                task_id, [], failure, micros, self._retryable(error, options)
-            ), None
-        micros = (perf_counter_ns() - began) // 1000
-        del args, kwargs
-        try:
-            values = self._results(result, options)
-        except BaseException as error:  # noqa: BLE001  # whatever pickling the result raises
-            return messages.Done(task_id, [], self._failure(error, now), micros), result
-        return messages.Done(task_id, values, None, micros), result
+            return call.failed(error)
+        finally:
+            if timer:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        return call.finished()
 
-    def _method(self, name: str) -> Callable[..., Any]:
-        if name == READY:
-            return lambda: True
-        if name == APPLY:
-            return lambda function, *args, **kwargs: function(self.actor, *args, **kwargs)
-        method: Callable[..., Any] = getattr(self.actor, name)
-        return method
+    def code(self, code_id: int) -> Any:
+        """Return a function or class that the head has sent."""
+        code = self._codes.get(code_id)
+        if code is None:
+            value = self._code_values[code_id]
+            code = self._codes[code_id] = self.client.load(value)
+        return code
 
-    def _results(self, result: Any, options: TaskOptions) -> list[Value]:
-        count = options.num_returns
-        dump = self.client.dump
-        name = options.name
-        if count == 1 and result is not _SAID:
-            return [_dump_result(dump, result, name)]
-        if count == 0 or result is _SAID:
-            return []
-        if count in (STREAMING, DYNAMIC):
-            return [_dump_result(dump, result, name)]
-        if not hasattr(result, "__len__"):
-            msg = (
-                f"{name} has num_returns={count}, so it must return {count} values; "
-                f"it returned one {type(result).__name__}"
+    def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
+        """Say whether a generator may make its next item: how far the consumer is behind.
+
+        Returns:
+            False when the consumer wants no more.
+        """
+        taken = self._credits
+        if most:
+            self.client.wait_until(
+                lambda: taken.get(task_id, 0) < 0 or ahead - taken.get(task_id, 0) < most
             )
-            raise TypeError(msg)
-        items = list(result)
-        if len(items) != count:
-            msg = f"{name} has num_returns={count} but returned {len(items)} values"
-            raise ValueError(msg)
-        return [_dump_result(dump, item, name) for item in items]
-
-    def _unroll(self, result: Any, run: messages.Run, options: TaskOptions) -> Any:
-        """Run a coroutine to its end, or a generator item by item."""
-        if _is_coroutine(result):
-            import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
-
-            return asyncio.run(_await(result))
-        items = _sync_items(result)
-        client = self.client
-        if options.num_returns == DYNAMIC:
-            return [self.wrap_ref(client.put(item)) for item in items]
-        index = 0
-        for item in items:
-            if options.num_returns == STREAMING:
-                object_id = client.mint.next()
-            elif index < options.num_returns:
-                object_id = run.task_id + index
-            else:
-                print(  # noqa: T201  # the surplus is dropped with a logged message
-                    f"{options.name} yielded more than num_returns={options.num_returns} values",
-                    file=sys.stderr,
-                )
-                break
-            if index >= run.skip or options.num_returns != STREAMING:
-                value = client.dump(item)
-                client.post(messages.Yielded(run.task_id, index, object_id, value))
-                client.flush()
-            del item
-            index += 1
-        if options.num_returns > index:
-            msg = f"{options.name} has num_returns={options.num_returns} but yielded {index} values"
-            raise ValueError(msg)
-        return None if options.num_returns == STREAMING else _SAID
-
-    def _failure(self, error: BaseException, now: current.Current) -> Failure:
-        options = now.options
-        return errors.capture(
-            error,
-            function=options.name if options is not None else CREATION,
-            task_id=now.task_id,
-            actor_id=now.actor_id,
-            actor_repr=_repr(self.actor) if self.actor is not None else "",
-            attempt=now.attempt,
-        )
-
-    def _retryable(self, error: BaseException, options: TaskOptions) -> bool:
-        if options.retry_types:
-            import pickle  # noqa: PLC0415  # already loaded; named where it is used
-
-            types = pickle.loads(options.retry_types)  # noqa: S301  # the driver's own
-            return isinstance(error, types) or isinstance(getattr(error, "cause", None), types)
-        return options.retry_exceptions and isinstance(error, Exception)
+        return taken.get(task_id, 0) >= 0
 
     def _quit(self, error: SystemExit) -> None:
         """The task called `sys.exit`: the worker ends, which the head takes for a crash."""
@@ -431,14 +350,14 @@ class Worker:
         processes.set_title(f"burrow::{options.class_name}")
         failure: Failure | None = None
         try:
-            with _OpenMpThreads(options.shape):
-                cls = self._code(message.code_id)
-                args, kwargs = self._arguments(message.args, message.slots, message.values)
+            with OpenMpThreads(options.shape):
+                cls = self.code(message.code_id)
+                args, kwargs = arguments(self.client, message.args, message.slots, message.values)
                 self._in_user = True
                 self.actor = cls(*args, **kwargs)
                 facts.actor_instance = self.actor
         except ExitActor:
-            self._leave_actor("exit_actor() was called")
+            self.leave_actor("exit_actor() was called")
             return
         except SystemExit as error:
             self._quit(error)
@@ -453,86 +372,19 @@ class Worker:
         finally:
             self._in_user = False
             current.set_process_wide(current.NOTHING)
-        text = _repr(self.actor) if failure is None else ""
+        if failure is None and (options.out_of_order or options.concurrency_groups):
+            from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
+                SideBySide,
+            )
+
+            self.client.make_pokable()
+            self._side_by_side = SideBySide(self, options)
+        text = repr_of(self.actor) if failure is None else ""
         self.client.post(messages.ActorReady(message.actor_id, failure, text))
         self._send()
 
-    def _leave_actor(self, reason: str) -> None:
+    def leave_actor(self, reason: str) -> None:
+        """End the actor: nothing that was not begun will be."""
         self._exiting = True
         self.client.post(messages.ActorExit(current.facts.actor_id, reason))
         self.client.flush()
-
-
-class _OpenMpThreads:
-    """Sets OMP_NUM_THREADS to the CPUs of a task that has more than one, for its time."""
-
-    __slots__ = ("_before", "_count")
-
-    def __init__(self, shape: resources.Shape) -> None:
-        self._count = 0
-        if shape != _ONE_CPU:
-            cpus = dict(shape).get(resources.CPU, 0) // resources.UNIT
-            if cpus > 1 and "BURROW_USER_OMP" not in os.environ:
-                self._count = cpus
-
-    def __enter__(self) -> None:
-        if self._count:
-            self._before = os.environ.get("OMP_NUM_THREADS")
-            os.environ["OMP_NUM_THREADS"] = str(self._count)
-
-    def __exit__(self, *exc: object) -> None:
-        if self._count:
-            if self._before is None:
-                os.environ.pop("OMP_NUM_THREADS", None)
-            else:
-                os.environ["OMP_NUM_THREADS"] = self._before
-
-
-_SAID = object()
-"""The result of a generator whose items were sent as they were yielded."""
-
-_ONE_CPU: resources.Shape = ((resources.CPU, resources.UNIT),)
-
-
-def _repr(instance: Any) -> str:
-    try:
-        return repr(instance)[:200]
-    except Exception as error:  # noqa: BLE001  # the user's repr may do anything
-        return f"<{type(instance).__name__}: its repr raised {type(error).__name__}>"
-
-
-def _dump_result(dump: Callable[[Any], Value], result: Any, name: str) -> Value:
-    try:
-        return dump(result)
-    except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
-        text = explain(error, result, f"the result of {name}")
-        raise TypeError(text) from None
-
-
-def _is_coroutine(value: Any) -> bool:
-    return type(value).__name__ == "coroutine" and hasattr(value, "cr_frame")
-
-
-async def _await(value: Any) -> Any:
-    return await value
-
-
-def _sync_items(result: Any) -> Any:
-    """Return an iterator over a generator's items, also an asynchronous one's."""
-    if hasattr(result, "__anext__"):
-        import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
-
-        def items() -> Any:
-            with asyncio.Runner() as runner:
-                while True:
-                    try:
-                        yield runner.run(_next(result))
-                    except StopAsyncIteration:
-                        return
-
-        return items()
-    return iter(result)
-
-
-async def _next(items: Any) -> Any:
-    return await items.__anext__()

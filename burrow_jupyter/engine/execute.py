@@ -1,0 +1,341 @@
+"""One call of the user's: its arguments, its run, its results or its failure as messages.
+
+The same steps for tasks and methods, whoever drives them: the worker's main thread, a
+thread of an actor, or a coroutine of its loop.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.core import messages, resources
+from burrow_jupyter.core.failures import Cancelled, TimedOut
+from burrow_jupyter.core.options import DYNAMIC, STREAMING
+from burrow_jupyter.engine import errors
+from burrow_jupyter.engine.unpicklable import explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from burrow_jupyter.core.failures import UserError
+    from burrow_jupyter.core.messages import Value
+    from burrow_jupyter.core.options import TaskOptions
+    from burrow_jupyter.engine.client import Client
+    from burrow_jupyter.engine.current import Current
+    from burrow_jupyter.engine.worker import Worker
+
+perf_counter_ns = time.perf_counter_ns
+
+CREATION = "__init__"
+TERMINATE = "__ray_terminate__"
+READY = "__ray_ready__"
+APPLY = "__ray_call__"
+
+_SAID = object()
+"""The result of a generator whose items were sent as they were yielded."""
+
+
+class ExitActor(BaseException):  # no error, but a way out
+    """Raised by `exit_actor()` to unwind the method; not an Exception, so rarely caught."""
+
+
+def arguments(
+    client: Client, packed: Value | None, slots: list[int | str], values: list[Value | None]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Unpickle arguments; those that were refs are filled in.
+
+    Raises:
+        Exception: whatever the user's pickles raise.
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    if packed is not None:
+        client.receive_value(packed)
+        given, kwargs = client.load(packed)
+        args = list(given)
+        if packed.segment:
+            client.release_segment(packed.segment)
+    for slot, value in zip(slots, values, strict=True):
+        assert value is not None, "the head sends a task when its arguments are there"
+        client.receive_value(value)
+        loaded = client.load(value)
+        if value.segment:
+            client.release_segment(value.segment)
+        if type(slot) is int:
+            args[slot] = loaded
+        else:
+            kwargs[str(slot)] = loaded
+    return args, kwargs
+
+
+class Call:
+    """One call on its way through a worker."""
+
+    __slots__ = (
+        "_args",
+        "_began",
+        "_function",
+        "_kwargs",
+        "_micros",
+        "_result",
+        "_worker",
+        "now",
+        "options",
+        "run_message",
+    )
+
+    def __init__(
+        self, worker: Worker, run: messages.Run, options: TaskOptions, now: Current
+    ) -> None:
+        self._worker = worker
+        self.run_message = run
+        self.options = options
+        self.now = now
+        self._began = 0
+        self._micros = 0
+        self._result: Any = None
+
+    def prepare(self) -> messages.Done | None:
+        """Load function and arguments; return the end of the call if that fails."""
+        run, worker = self.run_message, self._worker
+        try:
+            if worker.actor is not None:
+                self._function = self._method(run.method)
+            else:
+                self._function = worker.code(run.code_id)
+            self._args, self._kwargs = arguments(worker.client, run.args, run.slots, run.values)
+        except Exception as error:  # noqa: BLE001  # whatever the user's pickles raise
+            return self.failed(error)
+        self._began = perf_counter_ns()
+        return None
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        actor = self._worker.actor
+        if name == READY:
+            return lambda: True
+        if name == APPLY:
+            return lambda function, *args, **kwargs: function(actor, *args, **kwargs)
+        method: Callable[..., Any] = getattr(actor, name)
+        return method
+
+    # ---- running ---------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run the user's code in this thread. Raises what it raises."""
+        result = self._function(*self._args, **self._kwargs)
+        if self.options.generator:
+            items = _items_of_async(result) if hasattr(result, "__anext__") else result
+            result = self._unroll(items)
+        elif _is_coroutine(result):
+            import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+            result = asyncio.run(_await(result))
+        self._take(result)
+
+    async def run_async(self) -> None:
+        """Run the user's code in this loop. Raises what it raises."""
+        result = self._function(*self._args, **self._kwargs)
+        if self.options.generator and hasattr(result, "__anext__"):
+            result = await self._unroll_async(result)
+        elif self.options.generator:
+            result = self._unroll(result)
+        elif hasattr(result, "__await__"):
+            result = await result
+        self._take(result)
+
+    def _take(self, result: Any) -> None:
+        self._result = result
+        self._micros = (perf_counter_ns() - self._began) // 1000
+        self._args, self._kwargs = [], {}
+
+    # ---- generators ------------------------------------------------------------------
+
+    def _unroll(self, items: Iterator[Any]) -> Any:
+        """Send each item as it is yielded."""
+        if self.options.num_returns == DYNAMIC:
+            worker = self._worker
+            return [worker.wrap_ref(worker.client.put(item)) for item in items]
+        index = 0
+        for item in items:
+            if not self._yielded(index, item):
+                close = getattr(items, "close", None)
+                if close is not None:
+                    close()
+                index = max(index, self.options.num_returns)
+                break
+            index += 1
+            del item
+        return self._unrolled(index)
+
+    async def _unroll_async(self, items: AsyncIterator[Any]) -> Any:
+        if self.options.num_returns == DYNAMIC:
+            worker = self._worker
+            return [worker.wrap_ref(worker.client.put(item)) async for item in items]
+        index = 0
+        async for item in items:
+            if not self._yielded(index, item):
+                index = max(index, self.options.num_returns)
+                break
+            index += 1
+        return self._unrolled(index)
+
+    def _yielded(self, index: int, item: Any) -> bool:
+        """Send one item; say whether more are wanted."""
+        run, options, worker = self.run_message, self.options, self._worker
+        count = options.num_returns
+        if count == STREAMING:
+            object_id = worker.client.mint.next()
+        elif index < count:
+            object_id = run.task_id + index
+        else:
+            print(  # noqa: T201  # the surplus is dropped with a logged message
+                f"{options.name} yielded more than num_returns={count} values", file=sys.stderr
+            )
+            return False
+        if index >= run.skip or count != STREAMING:
+            value = worker.client.dump(item)
+            worker.client.post(messages.Yielded(run.task_id, index, object_id, value))
+            worker.client.flush()
+        if count != STREAMING:
+            return True
+        return worker.may_yield(run.task_id, index + 1, options.backpressure)
+
+    def _unrolled(self, index: int) -> Any:
+        count = self.options.num_returns
+        if count > index:
+            msg = f"{self.options.name} has num_returns={count} but yielded {index} values"
+            raise ValueError(msg)
+        return None if count == STREAMING else _SAID
+
+    # ---- the end ---------------------------------------------------------------------
+
+    def finished(self) -> messages.Done:
+        """Return the end of a call that has returned."""
+        task_id = self.run_message.task_id
+        if self.now.cancelled and self.now.actor_id:
+            return self.cancelled()  # a method is not interrupted, but its result is not wanted
+        try:
+            values = self._values()
+        except BaseException as error:  # noqa: BLE001  # whatever pickling the result raises
+            return self.failed(error)
+        return messages.Done(task_id, values, None, self._micros)
+
+    def cancelled(self) -> messages.Done:
+        """Return the end of a call that was cancelled."""
+        task_id = self.run_message.task_id
+        return messages.Done(task_id, [], Cancelled(task_id, self.options.name))
+
+    def out_of_time(self) -> messages.Done:
+        """Return the end of a call whose time was up."""
+        task_id, options = self.run_message.task_id, self.options
+        return messages.Done(task_id, [], TimedOut(task_id, options.name, options.timeout_s))
+
+    def failed(self, error: BaseException) -> messages.Done:
+        """Return the end of a call that has raised."""
+        actor = self._worker.actor
+        failure: UserError = errors.capture(
+            error,
+            function=self.options.name,
+            task_id=self.run_message.task_id,
+            actor_id=self.now.actor_id,
+            actor_repr=repr_of(actor) if actor is not None else "",
+            attempt=self.now.attempt,
+        )
+        micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
+        return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
+
+    def _retryable(self, error: BaseException) -> bool:
+        options = self.options
+        if options.retry_types:
+            types = pickle.loads(options.retry_types)  # noqa: S301  # the driver's own
+            return isinstance(error, types) or isinstance(getattr(error, "cause", None), types)
+        return options.retry_exceptions and isinstance(error, Exception)
+
+    def _values(self) -> list[Value]:
+        """Pickle the results."""
+        count, result, name = self.options.num_returns, self._result, self.options.name
+        if count == 0 or result is _SAID:
+            return []
+        if count in (1, STREAMING, DYNAMIC):
+            return [self._dump(result)]
+        if not hasattr(result, "__len__"):
+            msg = (
+                f"{name} has num_returns={count}, so it must return {count} values; "
+                f"it returned one {type(result).__name__}"
+            )
+            raise TypeError(msg)
+        items = list(result)
+        if len(items) != count:
+            msg = f"{name} has num_returns={count} but returned {len(items)} values"
+            raise ValueError(msg)
+        return [self._dump(item) for item in items]
+
+    def _dump(self, result: Any) -> Value:
+        try:
+            return self._worker.client.dump(result)
+        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
+            raise TypeError(explain(error, result, f"the result of {self.options.name}")) from None
+
+
+class OpenMpThreads:
+    """Sets OMP_NUM_THREADS to the CPUs of a task that has more than one, for its time."""
+
+    __slots__ = ("_before", "_count")
+
+    def __init__(self, shape: resources.Shape) -> None:
+        self._count = 0
+        if shape != _ONE_CPU:
+            cpus = dict(shape).get(resources.CPU, 0) // resources.UNIT
+            if cpus > 1 and "BURROW_USER_OMP" not in os.environ:
+                self._count = cpus
+
+    def __enter__(self) -> None:
+        if self._count:
+            self._before = os.environ.get("OMP_NUM_THREADS")
+            os.environ["OMP_NUM_THREADS"] = str(self._count)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._count:
+            if self._before is None:
+                os.environ.pop("OMP_NUM_THREADS", None)
+            else:
+                os.environ["OMP_NUM_THREADS"] = self._before
+
+
+_ONE_CPU: resources.Shape = ((resources.CPU, resources.UNIT),)
+
+
+def repr_of(instance: Any) -> str:
+    """Return the user's repr, whatever it does."""
+    try:
+        return repr(instance)[:200]
+    except Exception as error:  # noqa: BLE001  # the user's repr may do anything
+        return f"<{type(instance).__name__}: its repr raised {type(error).__name__}>"
+
+
+def _is_coroutine(value: Any) -> bool:
+    return hasattr(value, "cr_frame") and hasattr(value, "__await__")
+
+
+async def _await(value: Any) -> Any:
+    return await value
+
+
+def _items_of_async(result: Any) -> Iterator[Any]:
+    """Return a plain iterator over the items of an asynchronous generator."""
+    import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+    with asyncio.Runner() as runner:
+        while True:
+            try:
+                yield runner.run(_next(result))
+            except StopAsyncIteration:
+                return
+
+
+async def _next(items: Any) -> Any:
+    return await items.__anext__()
