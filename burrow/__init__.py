@@ -1,34 +1,90 @@
-"""Burrow: tasks and actors on your own cores, native to the notebook."""
+"""Burrow: tasks and actors on your own cores, native to the notebook.
 
-from burrow import exceptions as exceptions
-from burrow_jupyter import __version__ as __version__
-from burrow_jupyter.api.actors import ActorClass as ActorClass
-from burrow_jupyter.api.actors import ActorHandle as ActorHandle
-from burrow_jupyter.api.actors import exit_actor as exit_actor
-from burrow_jupyter.api.actors import get_actor as get_actor
-from burrow_jupyter.api.actors import method as method
-from burrow_jupyter.api.calls import cancel as cancel
-from burrow_jupyter.api.calls import free as free
-from burrow_jupyter.api.calls import get as get
-from burrow_jupyter.api.calls import kill as kill
-from burrow_jupyter.api.calls import put as put
-from burrow_jupyter.api.calls import wait as wait
-from burrow_jupyter.api.lifecycle import BurrowContext as BurrowContext
-from burrow_jupyter.api.lifecycle import init as init
-from burrow_jupyter.api.lifecycle import is_initialized as is_initialized
-from burrow_jupyter.api.lifecycle import restart as restart
-from burrow_jupyter.api.lifecycle import shutdown as shutdown
-from burrow_jupyter.api.refs import ObjectID as ObjectID
-from burrow_jupyter.api.refs import ObjectRef as ObjectRef
-from burrow_jupyter.api.refs import ObjectRefGenerator as ObjectRefGenerator
-from burrow_jupyter.api.remote import remote as remote
-from burrow_jupyter.api.state import RuntimeContext as RuntimeContext
-from burrow_jupyter.api.state import actors as actors
-from burrow_jupyter.api.state import available_resources as available_resources
-from burrow_jupyter.api.state import cluster_resources as cluster_resources
-from burrow_jupyter.api.state import get_gpu_ids as get_gpu_ids
-from burrow_jupyter.api.state import get_runtime_context as get_runtime_context
-from burrow_jupyter.api.state import nodes as nodes
-from burrow_jupyter.api.state import objects as objects
-from burrow_jupyter.api.state import tasks as tasks
-from burrow_jupyter.api.state import workers as workers
+import burrow
+
+@burrow.remote
+def square(x):
+return x * x
+
+burrow.get([square.remote(n) for n in range(4)])
+"""
+
+from burrow import exceptions
+from burrow_jupyter import __version__
+from burrow_jupyter.api.actors import (
+    ActorClass,
+    ActorHandle,
+    exit_actor,
+    get_actor,
+    method,
+)
+from burrow_jupyter.api.calls import (
+    cancel,
+    free,
+    get,
+    kill,
+    put,
+    wait,
+)
+from burrow_jupyter.api.lifecycle import (
+    BurrowContext,
+    init,
+    is_initialized,
+    restart,
+    shutdown,
+)
+from burrow_jupyter.api.refs import (
+    ObjectID,
+    ObjectRef,
+    ObjectRefGenerator,
+)
+from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.state import (
+    RuntimeContext,
+    actors,
+    available_resources,
+    cluster_resources,
+    get_gpu_ids,
+    get_runtime_context,
+    nodes,
+    objects,
+    tasks,
+    workers,
+)
+from burrow_jupyter.api.tasks import RemoteFunction
+
+__all__ = (
+    "ActorClass",
+    "ActorHandle",
+    "BurrowContext",
+    "ObjectID",
+    "ObjectRef",
+    "ObjectRefGenerator",
+    "RemoteFunction",
+    "RuntimeContext",
+    "__version__",
+    "actors",
+    "available_resources",
+    "cancel",
+    "cluster_resources",
+    "exceptions",
+    "exit_actor",
+    "free",
+    "get",
+    "get_actor",
+    "get_gpu_ids",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "kill",
+    "method",
+    "nodes",
+    "objects",
+    "put",
+    "remote",
+    "restart",
+    "shutdown",
+    "tasks",
+    "wait",
+    "workers",
+)
