@@ -359,9 +359,10 @@ def restore(error: BaseException, state: dict[str, Any]) -> None:
 def _set_state(error: BaseException, state: tuple[Any, ...]) -> None:
     attributes, cause, context, suppress = state
     restore(error, attributes)
-    error.__cause__ = cause
-    error.__context__ = context
-    error.__suppress_context__ = suppress
+    # In this order: setting a cause also suppresses the context.
+    object.__setattr__(error, "__cause__", cause)
+    object.__setattr__(error, "__context__", context)
+    object.__setattr__(error, "__suppress_context__", suppress)
 
 
 def _find_class(tracker: str, pickled: bytes) -> type:

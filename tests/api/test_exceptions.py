@@ -14,7 +14,9 @@ import pytest
 import burrow.exceptions
 from burrow_jupyter.api import exceptions
 
-CLASSES = sorted({getattr(exceptions, name) for name in exceptions.__all__}, key=lambda c: c.__name__)
+CLASSES = sorted(
+    {getattr(exceptions, name) for name in exceptions.__all__}, key=lambda c: c.__name__
+)
 
 
 @pytest.mark.parametrize(
