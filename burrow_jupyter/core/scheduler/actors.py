@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from burrow_jupyter.core import messages
+from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import (
     ActorDied,
     ActorUnavailable,
@@ -68,6 +68,7 @@ def on_create(state: State, client: ClientRecord, message: messages.CreateActor)
         message.deps,
         message.slots,
         message.run_id,
+        message.parent,
         state.now,
     )
     state.actors[actor.id] = actor
@@ -103,15 +104,15 @@ def _answer_taken(
 
 def argument_ready(state: State, actor: ActorRecord) -> None:
     """All arguments of the constructor are there, or one has failed."""
-    if actor.state not in (ActorState.PENDING, ActorState.RESTARTING):
+    if actor.state in (ActorState.ALIVE, ActorState.DEAD):
         return
     failure = tasks.failed_argument(state, actor.deps)
     if failure is not None:
         root = root_of(failure)
         error = root if isinstance(root, UserError) else None
         _die(state, actor, "an argument of its constructor could not be computed", error)
-    elif not actor.missing:
-        state.unplaced.append(actor)
+    elif not actor.missing and actor.state is not ActorState.STARTING:
+        state.unplaced[actor.id] = actor
 
 
 def on_ready(state: State, worker: WorkerRecord, message: messages.ActorReady) -> None:
@@ -177,9 +178,9 @@ def on_call(state: State, client: ClientRecord, message: messages.Call) -> None:
 
 
 def call_ready(state: State, task: TaskRecord) -> None:
-    """An argument of an actor's call is there, or has failed."""
+    """An argument of an actor's call is there, or has failed, or the call is cancelled."""
     actor = task.actor
-    if actor is not None and task.state is TaskState.WAITING:
+    if actor is not None and actor.state is not ActorState.DEAD:
         _pump(state, actor, _lane(actor, task))
 
 
@@ -225,8 +226,16 @@ def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     placement.send_run(state, worker, task)
 
 
-def after_call(state: State, actor: ActorRecord) -> None:
-    """A call has ended: the next of those sent is the one that runs."""
+def on_done(
+    state: State, worker: WorkerRecord, actor: ActorRecord, message: messages.Done
+) -> None:
+    """A call has ended, or raised what is to be retried; the next of those sent runs."""
+    task = actor.sent.get(message.task_id)
+    again = message.retryable and message.failure is not None and task is not None
+    if again and task is not None and _use_retry(task):
+        _retry(state, worker, task, message)
+    else:
+        tasks.on_done(state, worker, message)
     if actor.sent:
         first = next(iter(actor.sent.values()))
         if not first.started_at:
@@ -244,21 +253,32 @@ def _use_retry(task: TaskRecord) -> bool:
     return True
 
 
-def retry_call(state: State, task: TaskRecord) -> bool:
-    """Send a call again that raised or was lost; its worker has let go of it.
+def _retry(
+    state: State, worker: WorkerRecord, task: TaskRecord, message: messages.Done
+) -> None:
+    """Send a call again that raised.
 
-    It goes to the front of its lane: later calls of its caller wait for it.
+    It goes to the front of its lane: later calls of its caller that are not sent yet wait
+    for it.
     """
-    actor = task.actor
-    if actor is None or actor.state is ActorState.DEAD or not _use_retry(task):
-        return False
+    actor, client = task.actor, worker.client
+    assert actor is not None and client is not None, "it has just spoken"
+    objects.unmapped(state, client, message.unmapped)
+    for value in message.values:
+        objects.discard(state, client, value)
+    placement.unassign(state, worker, task)
+    lane = _await_actor(state, actor, task)
+    _pump(state, actor, lane)
+
+
+def _await_actor(state: State, actor: ActorRecord, task: TaskRecord) -> deque[TaskRecord]:
+    """Put a call that its worker has let go of back to the front of its lane."""
     actor.sent.pop(task.id, None)
     task.started_at = 0.0
     move_task(task, TaskEvent.AWAIT_ACTOR, state.counts_of(task))
     lane = _lane(actor, task)
     lane.appendleft(task)
-    _pump(state, actor, lane)
-    return True
+    return lane
 
 
 # ---- the end -------------------------------------------------------------------------
@@ -305,6 +325,7 @@ def _die(
 ) -> None:
     """The actor is dead from here on; its process ends at once or in order."""
     move_actor(actor, ActorEvent.DIE)
+    state.unplaced.pop(actor.id, None)
     actor.reason = reason
     actor.error = error
     # One that crashed keeps its name while there are handles, as in Ray: a program that
@@ -369,14 +390,26 @@ def _unavailable(actor: ActorRecord, what: str = "is being restarted") -> ActorU
     return ActorUnavailable(actor.id, name, f"The actor {name} ({short(actor.id)}) {what}.")
 
 
-def worker_lost(state: State, worker: WorkerRecord, how: str) -> None:
-    """The actor's process has died: restart it, or it is dead."""
+def worker_lost(state: State, worker: WorkerRecord, how: str, *, failed_starts: int) -> None:
+    """The actor's process has died: restart it, or it is dead.
+
+    Args:
+        state: the burrow.
+        worker: its process.
+        how: it died.
+        failed_starts: processes in a row that died, as this one, before they were ready.
+            A few are no fault of the actor's and count as no restart.
+    """
     actor = worker.actor
     if actor is None or actor.worker is not worker:
         return
     limit = actor.options.max_restarts
     lost = list(actor.sent.values())
-    if not (limit == FOREVER or actor.restarts < limit):
+    if failed_starts:
+        may_restart = failed_starts < limits.CRASH_LOOP_MAX
+    else:
+        may_restart = limit == FOREVER or actor.restarts < limit
+    if not may_restart:
         reason = worker.stop_reason or f"its process died ({how})"
         for task in lost:
             placement.unassign(state, worker, task)
@@ -384,7 +417,8 @@ def worker_lost(state: State, worker: WorkerRecord, how: str) -> None:
         _die(state, actor, reason, None, keep_name=not worker.stop_reason)
         return
     move_actor(actor, ActorEvent.CRASH)
-    actor.restarts += 1
+    if not failed_starts:
+        actor.restarts += 1
     actor.worker = None
     again = []
     for task in lost:
@@ -397,12 +431,11 @@ def worker_lost(state: State, worker: WorkerRecord, how: str) -> None:
                 failure = Cancelled(task.id, task.options.name)
             tasks.fail(state, task, failure)
     for task in reversed(again):
-        actor.sent.pop(task.id, None)
-        task.started_at = 0.0
-        move_task(task, TaskEvent.AWAIT_ACTOR, state.counts_of(task))
-        _lane(actor, task).appendleft(task)
-    state.unplaced.append(actor)
+        _await_actor(state, actor, task)
+    state.unplaced[actor.id] = actor
     state.actor_changed(actor)
+    if actor.refs == 0:
+        state.unreferenced.append(actor)
 
 
 def owner_lost(state: State, actor: ActorRecord) -> None:

@@ -24,6 +24,7 @@ class StopWorker(msgspec.Struct, frozen=True):
 
     worker_id: int
     grace_s: float
+    task_id: int = 0  # end it only if its journal says that it runs this task now; 0: anyway
 
 
 class Unlink(msgspec.Struct, frozen=True):

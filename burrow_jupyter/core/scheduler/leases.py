@@ -24,6 +24,7 @@ from burrow_jupyter.core.scheduler.transitions import (
 )
 
 if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.records import GetRecord
     from burrow_jupyter.core.scheduler.state import State
 
 
@@ -80,8 +81,10 @@ def give_back(state: State, worker: WorkerRecord) -> None:
         state.gpu_free[gpu] += worker.gpu_share
     worker.gpu_share = 0
     worker.lease = None
-    if worker.queue is not None:
-        worker.queue.leased.pop(worker.id, None)
+    queue = worker.queue
+    if queue is not None:
+        queue.leased.pop(worker.id, None)
+        queue.roomy.pop(worker.id, None)
         worker.queue = None
     state.worker_changed(worker)
 
@@ -95,14 +98,21 @@ def lease_tasks(state: State, worker: WorkerRecord, queue: ShapeQueue) -> None:
         state.idle[worker.env].pop(worker.id, None)
         move_worker(worker, WorkerEvent.LEASE)
     else:
+        queue.starting += 1
         state.starting.get(worker.env, {}).pop(worker.id, None)
 
 
-def block(state: State, task: TaskRecord) -> None:
-    """A task waits in `get`: its CPU goes to others, what is held ahead comes back."""
+def block(state: State, task: TaskRecord, getter: GetRecord) -> None:
+    """A task waits in `get`: its CPU goes to others, what is held ahead comes back.
+
+    Several of its threads may wait at once; it is blocked while one of them does.
+    """
     worker = task.worker
-    if task.state is not TaskState.LEASED or worker is None or task.actor is not None:
+    assert worker is not None, "only a task that runs can wait"
+    if task.waits is not None:
+        task.waits.append(getter)
         return
+    task.waits = [getter]
     move_task(task, TaskEvent.BLOCK, state.counts_of(task))
     worker.blocked += 1
     if worker.blocked == 1 and worker.lease is not None:
@@ -113,18 +123,35 @@ def block(state: State, task: TaskRecord) -> None:
     state.worker_changed(worker)
 
 
+def satisfied(state: State, task: TaskRecord, getter: GetRecord) -> None:
+    """What one `get` of a task waited for is there."""
+    getter.task = None
+    if task.waits is not None:
+        task.waits.remove(getter)
+        if not task.waits:
+            unblock(state, task)
+
+
 def unblock(state: State, task: TaskRecord) -> None:
     """The task goes on, and has its CPU again even if that is more than there are."""
     worker = task.worker
     if task.state is not TaskState.BLOCKED or worker is None:
         return
     move_task(task, TaskEvent.UNBLOCK, state.counts_of(task))
-    unblocked(state, worker)
+    unblocked(state, worker, task)
 
 
-def unblocked(state: State, worker: WorkerRecord) -> None:
-    """One of a worker's tasks no longer waits."""
+def unblocked(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    """One of a worker's tasks no longer waits, whether it goes on or is over.
+
+    What it waited for may still come: that must not wake a later wait of the task.
+    """
+    for getter in task.waits or ():
+        getter.task = None
+    task.waits = None
     worker.blocked -= 1
+    if worker.queue is not None:
+        worker.queue.roomy[worker.id] = worker
     if worker.blocked == 0 and worker.lease is not None:
         for name, units in worker.lease:
             if name == resources.CPU:

@@ -10,23 +10,20 @@ from __future__ import annotations
 import signal as signals
 from typing import TYPE_CHECKING
 
-from burrow_jupyter.core import limits
+from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import Cancelled, EngineError, Failure, WorkerDied
+from burrow_jupyter.core.options import STREAMING
 from burrow_jupyter.core.scheduler import actors, leases, objects, placement, tasks
 from burrow_jupyter.core.scheduler.commands import Stop, Sweep
 from burrow_jupyter.core.scheduler.records import (
     ActorState,
     ClientRecord,
     TaskRecord,
+    TaskState,
     WorkerRecord,
     WorkerState,
 )
-from burrow_jupyter.core.scheduler.transitions import (
-    TaskEvent,
-    WorkerEvent,
-    move_task,
-    move_worker,
-)
+from burrow_jupyter.core.scheduler.transitions import WorkerEvent, move_worker
 
 if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.state import State
@@ -48,20 +45,31 @@ def worker_exited(
     move_worker(worker, WorkerEvent.END)
     del state.workers[worker.id]
     state.worker_changed(worker)
+    queue = worker.queue
+    failed_starts = 0
     if not started and not asked:
-        state.start_failures += 1
+        failed_starts = state.start_failures.pop(worker.env, 0) + 1
+        if failed_starts < limits.CRASH_LOOP_MAX:
+            state.start_failures[worker.env] = failed_starts
+        if queue is not None:
+            queue.starting -= 1
+    hopeless = failed_starts >= limits.CRASH_LOOP_MAX
     if worker.actor is not None:
-        if not started and not asked and state.start_failures >= limits.CRASH_LOOP_MAX:
+        if hopeless:
             worker.stop_reason = f"its process could not start ({how})"
-        actors.worker_lost(state, worker, how)
+        actors.worker_lost(state, worker, how, failed_starts=failed_starts)
     else:
         _lose_tasks(state, worker, exit_code, signal, running)
-    queue = worker.queue
     leases.give_back(state, worker)
-    if queue is not None and not started and state.start_failures >= limits.CRASH_LOOP_MAX:
+    if queue is not None and hopeless:
         _fail_queue(state, queue.tasks, how)
-    if worker.client is not None:
-        client_lost(state, worker.client, orderly=asked and not running)
+    if worker.client is None:
+        return
+    if worker.actor is None:
+        # What earlier tasks of this process began is others' business, as are their results.
+        client_lost(state, worker.client, of_task=running)
+    else:
+        client_lost(state, worker.client, of_task=0 if asked and not running else None)
 
 
 def _how(exit_code: int | None, signal: int | None) -> str:
@@ -79,15 +87,10 @@ def _lose_tasks(
 ) -> None:
     for task in reversed(list(worker.assigned.values())):
         placement.unassign(state, worker, task)
-        if task.id != running:
-            if task.cancelled:
-                tasks.fail(state, task, Cancelled(task.id, task.options.name))
-            else:
-                move_task(task, TaskEvent.RETURN, state.counts_of(task))
-                task.started_at = 0.0
-                placement.enqueue(state, task, front=True)
-        elif task.cancelled:
+        if task.cancelled:
             tasks.fail(state, task, Cancelled(task.id, task.options.name))
+        elif task.id != running and task.state is TaskState.LEASED:
+            placement.requeue(state, task)
         elif tasks.may_retry(task):
             tasks.retry(state, task)
         else:
@@ -114,25 +117,33 @@ def _fail_queue(state: State, queued: object, how: str) -> None:
         f"worker processes cannot start: the last {limits.CRASH_LOOP_MAX} died before they "
         f"were ready ({how}); see the head's log, `%burrow logs`"
     )
-    state.start_failures = 0
     for task in list(queued):  # type: ignore[call-overload]  # a deque of tasks
         if task.id in state.tasks and task.worker is None:
             tasks.fail(state, task, EngineError(text))
 
 
-def client_lost(state: State, client: ClientRecord, *, orderly: bool) -> None:
-    """A driver, worker or observer is gone: what it held and had begun goes too."""
+def client_lost(state: State, client: ClientRecord, *, of_task: int | None) -> None:
+    """A driver, worker or observer is gone: what it held goes, and what it had begun.
+
+    Args:
+        state: the burrow.
+        client: that is gone.
+        of_task: end only what this task of the client had begun; `None`: everything.
+    """
     if client.peer >= 0:
         state.peers.pop(client.peer, None)
     client.peer = -1
     state.clients.pop(client.id, None)
-    if not orderly:
-        for task in list(client.tasks.values()):
-            if task.id in state.tasks:
-                tasks.on_cancel(state, task, force=client.role == "driver", recursive=True)
+    for task in list(client.tasks.values()):
+        if task.id in state.tasks and (of_task is None or 0 < of_task == task.parent):
+            tasks.on_cancel(state, task, force=client.role == "driver", recursive=True)
+        elif task.options.num_returns == STREAMING:
+            tasks.on_credit(state, messages.StreamCredit(task.id, -1))  # nobody takes more
+    if of_task != 0:
         for actor in list(state.actors.values()):
             if (
                 actor.client is client
+                and (of_task is None or of_task == actor.parent)
                 and not actor.options.detached
                 and actor.state is not ActorState.DEAD
             ):

@@ -71,9 +71,8 @@ def unpin(state: State, ids: Iterable[int]) -> None:
 
 def hold(state: State, client: ClientRecord, ids: list[int]) -> None:
     """A client has come to hold these."""
-    held = client.held
-    fresh = [i for i in ids if i not in held]
-    held.update(fresh)
+    fresh = [i for i in dict.fromkeys(ids) if i not in client.held]
+    client.held.update(fresh)
     pin(state, fresh)
 
 
@@ -292,8 +291,10 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
     if not pending:
         return
     task = state.tasks.get(message.task_id) if message.task_id and need > 0 else None
-    if task is not None and (task.worker is None or task.worker.client is not client):
-        task = None
+    if task is not None and (
+        task.worker is None or task.worker.client is not client or task.actor is not None
+    ):
+        task = None  # an actor keeps what it has for life
     getter = GetRecord(client, need, task, message.values)
     for record in pending:
         if record.getters is None:
@@ -301,7 +302,7 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
         else:
             record.getters.append(getter)
     if task is not None:
-        leases.block(state, task)
+        leases.block(state, task, getter)
 
 
 def _answer(
@@ -316,8 +317,7 @@ def _answer(
         state.send(client, messages.Ready([record.id]))
     getter.need -= 1
     if getter.need == 0 and getter.task is not None:
-        leases.unblock(state, getter.task)
-        getter.task = None
+        leases.satisfied(state, getter.task, getter)
 
 
 def _only_announced(record: ObjectRecord) -> bool:

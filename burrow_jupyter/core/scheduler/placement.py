@@ -15,8 +15,8 @@ from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, Wake
 from burrow_jupyter.core.scheduler.records import (
     PLAIN_ENV,
     ActorRecord,
-    ActorState,
     EnvKey,
+    ObjectState,
     ShapeQueue,
     TaskRecord,
     TaskState,
@@ -56,74 +56,98 @@ def dispatch(state: State) -> None:
         return
     if state.unplaced:
         _place_actors(state)
-    for queue in list(state.waiting_queues):
-        _feed(state, queue)
-        if not queue.tasks:
-            del state.waiting_queues[queue]
+    waiting = state.waiting_queues
+    if waiting:
+        for queue in _oldest_first(state) if len(waiting) > 1 else list(waiting):
+            _feed(state, queue)
+            if not queue.tasks:
+                del waiting[queue]
+    if state.held_ahead and not state.fetch_at:
+        _fetch_at(state, state.now + limits.TAKE_BACK_AFTER_S)
 
 
-def _next_ready(queue: ShapeQueue) -> TaskRecord | None:
+def _oldest_first(state: State) -> list[ShapeQueue]:
+    """Return the queues that wait, ordered by the age of what stands first in them."""
+
+    def age(queue: ShapeQueue) -> float:
+        task = _next_ready(state, queue)
+        return task.submitted_at if task is not None else 0.0
+
+    return sorted(state.waiting_queues, key=age)
+
+
+def _next_ready(state: State, queue: ShapeQueue) -> TaskRecord | None:
     """Return the first task that is still to run, and drop the others before it."""
     tasks = queue.tasks
     while tasks:
         task = tasks[0]
-        if task.state is TaskState.READY and task.worker is None:
-            return task
+        if task.state is TaskState.READY:
+            if not task.deps or not _has_lost_argument(state, task.deps):
+                return task
+            state.woken.append(task)  # to fail: the argument was freed while it waited
         tasks.popleft()
     return None
 
 
+def _has_lost_argument(state: State, deps: list[int]) -> bool:
+    objects_by_id = state.objects
+    return any(objects_by_id[d].state is ObjectState.FAILED for d in deps)
+
+
 def _feed(state: State, queue: ShapeQueue) -> None:
-    # Whoever has nothing to do comes first; then more workers; then work ahead.
-    for worker in list(queue.leased.values()):
-        if not worker.assigned and worker.state is WorkerState.BUSY:
-            task = _next_ready(queue)
-            if task is None:
-                return
-            _assign(state, worker, queue.tasks.popleft())
-    free_leases = sum(
-        1 for w in queue.leased.values() if not w.assigned and w.state is WorkerState.STARTING
-    )
-    while _next_ready(queue) is not None:
-        if free_leases >= len(queue.tasks):
-            break  # as many workers are starting for this queue as it has tasks
-        worker_or_none = _worker_for(state, queue)
-        if worker_or_none is None:
+    # More workers first, then work ahead. A leased worker never lies idle: it is given
+    # the next task, or gives its lease back, when its last one ends.
+    tasks = queue.tasks
+    while _next_ready(state, queue) is not None:
+        if queue.starting >= len(tasks):
+            return  # as many workers are starting for this queue as it has tasks
+        worker = _worker_for(state, queue)
+        if worker is None:
             break
-        if worker_or_none.state is WorkerState.BUSY:
-            _assign(state, worker_or_none, queue.tasks.popleft())
-        else:
-            free_leases += 1
-    _hold_ahead(state, queue, free_leases)
+        if worker.state is WorkerState.BUSY:
+            _assign(state, worker, tasks.popleft())
+    if tasks and queue.roomy:
+        _hold_ahead(state, queue)
 
 
-def _hold_ahead(state: State, queue: ShapeQueue, reserved: int) -> None:
-    workers = [
-        w
-        for w in queue.leased.values()
-        if w.assigned and not w.blocked and not w.taking_back and w.state is WorkerState.BUSY
-    ]
-    while workers and len(queue.tasks) > reserved:
-        fed = []
-        for worker in workers:
-            task = _next_ready(queue)
-            if task is None:
-                return
-            if not _may_hold(worker, task):
+def _hold_ahead(state: State, queue: ShapeQueue) -> None:
+    """Give work ahead, one task each in turn, to the workers that have room."""
+    roomy = queue.roomy
+    if _oversubscribed(state, queue.shape):
+        return
+    while roomy and len(queue.tasks) > queue.starting:
+        for worker in list(roomy.values()):
+            if not _has_room(worker):
+                del roomy[worker.id]  # comes back when one of its tasks ends
                 continue
+            task = _next_ready(state, queue)
+            if task is None or not _may_be_held(task) or len(queue.tasks) <= queue.starting:
+                return
             _assign(state, worker, queue.tasks.popleft())
-            fed.append(worker)
-        workers = fed
 
 
-def _may_hold(worker: WorkerRecord, task: TaskRecord) -> bool:
-    average = task.code.average_s if task.code is not None else -1.0
+def _has_room(worker: WorkerRecord) -> bool:
     return (
-        0 <= average <= limits.HELD_AHEAD_LONGEST_S
-        and worker.load_s < limits.HELD_AHEAD_TARGET_S
-        and len(worker.assigned) < limits.HELD_AHEAD_MAX
+        worker.load_s < limits.HELD_AHEAD_TARGET_S
+        and 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
+        and not worker.blocked
+        and not worker.taking_back
+        and worker.state is WorkerState.BUSY
+    )
+
+
+def _may_be_held(task: TaskRecord) -> bool:
+    code = task.code
+    return (
+        code is not None
+        and 0 <= code.average_s <= limits.HELD_AHEAD_LONGEST_S
         and not task.options.max_calls
     )
+
+
+def _oversubscribed(state: State, shape: resources.Shape) -> bool:
+    """Say whether more CPUs run than there are: a task has gone on after its `get`."""
+    return state.free.get(resources.CPU, 0) < 0 and any(n == resources.CPU for n, _ in shape)
 
 
 def _worker_for(state: State, queue: ShapeQueue) -> WorkerRecord | None:
@@ -141,7 +165,7 @@ def _worker_for(state: State, queue: ShapeQueue) -> WorkerRecord | None:
             worker = next(iter(starting.values()))
             leases.lease_tasks(state, worker, queue)
             return worker
-    if not _room_for_worker(state, queue.env):
+    if not _room_for_worker(state):
         return None
     worker = new_worker(state, queue.env)
     leases.lease_tasks(state, worker, queue)
@@ -149,15 +173,19 @@ def _worker_for(state: State, queue: ShapeQueue) -> WorkerRecord | None:
     return worker
 
 
-def _room_for_worker(state: State, env: EnvKey) -> bool:
-    """Say whether one more process may be started; make room by ending an idle one."""
+def _room_for_worker(state: State) -> bool:
+    """Say whether one more process may be started; make room by ending an idle one.
+
+    Whoever asks can use none of those that are idle.
+    """
     if len(state.workers) < limits.WORKERS_MAX:
         return True
-    for other, idle in state.idle.items():
-        if other != env and idle:
-            stop(state, next(iter(idle.values())), "its place is needed")
-            return False  # when it has gone
-    return False
+    if not any(w.state is WorkerState.STOPPING for w in state.workers.values()):
+        for idle in state.idle.values():
+            if idle:
+                stop(state, next(iter(idle.values())), "its place is needed")
+                break
+    return False  # but when one has gone
 
 
 def new_worker(state: State, env: EnvKey) -> WorkerRecord:
@@ -184,14 +212,19 @@ def start_spare(state: State, count: int) -> None:
 
 
 def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
-    if not worker.assigned:
+    assigned = worker.assigned
+    if not assigned:
         worker.progress_at = state.now
         task.started_at = state.now
         state.worker_changed(worker)
+        assert worker.queue is not None, "it is leased to the queue of this task"
+        worker.queue.roomy[worker.id] = worker
+    elif len(assigned) == 1:
+        state.held_ahead[worker.id] = worker
     counts = state.counts_of(task)
     move_task(task, TaskEvent.LEASE, counts)
     task.worker = worker
-    worker.assigned[task.id] = task
+    assigned[task.id] = task
     code = task.code
     if code is not None:
         if code.average_s > 0:
@@ -237,6 +270,8 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     )
     if task.args is not None:
         objects.map_value(state, client, task.args)
+    if task.taken:
+        state.send(client, messages.StreamCredit(task.id, task.taken))
 
 
 def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
@@ -253,21 +288,18 @@ def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
 
 
 def _place_actors(state: State) -> None:
-    left = []
-    while state.unplaced:
-        actor = state.unplaced.popleft()
-        if actor.state not in (ActorState.PENDING, ActorState.RESTARTING):
-            continue
-        if not _place(state, actor):
-            left.append(actor)
-    state.unplaced.extend(left)
+    for actor in list(state.unplaced.values()):
+        if actor.deps and _has_lost_argument(state, actor.deps):
+            state.woken.append(actor)  # to die: the argument was freed while it waited
+        elif _place(state, actor):
+            del state.unplaced[actor.id]
 
 
 def _place(state: State, actor: ActorRecord) -> bool:
     options = actor.options
     if not (leases.fits(state, options.placing) and leases.fits(state, options.shape)):
         return False
-    if not _room_for_worker(state, PLAIN_ENV):
+    if not _room_for_worker(state):
         return False
     worker = new_worker(state, (options.env_vars, options.working_dir))
     state.starting[worker.env].pop(worker.id)
@@ -285,9 +317,11 @@ def _place(state: State, actor: ActorRecord) -> bool:
 
 def worker_ready(state: State, worker: WorkerRecord) -> None:
     """A worker has said hello: it gets what it was started for, or waits."""
-    state.start_failures = 0
+    state.start_failures.pop(worker.env, None)
     if worker.lease is None:
         state.starting.get(worker.env, {}).pop(worker.id, None)
+    elif worker.queue is not None and worker.state is WorkerState.STARTING:
+        worker.queue.starting -= 1
     move_worker(worker, WorkerEvent.HELLO)
     state.worker_changed(worker)
     if worker.state is WorkerState.STOPPING:
@@ -305,14 +339,48 @@ def worker_ready(state: State, worker: WorkerRecord) -> None:
 
 def _feed_one(state: State, worker: WorkerRecord) -> bool:
     queue = worker.queue
-    if queue is None or _next_ready(queue) is None:
+    if queue is None or _next_ready(state, queue) is None:
+        return False
+    if _oversubscribed(state, queue.shape) and not worker.gpus:
+        return False
+    if (state.unplaced or len(state.waiting_queues) > 1) and _must_yield(state, worker, queue):
         return False
     _assign(state, worker, queue.tasks.popleft())
     return True
 
 
+def _must_yield(state: State, worker: WorkerRecord, queue: ShapeQueue) -> bool:
+    """Say whether something older waits elsewhere that the worker's resources would let run.
+
+    Without this a long queue would keep its leases until it is empty, and a task of
+    another shape, or an actor, would wait for all of it.
+    """
+    since = queue.tasks[0].submitted_at
+    free = dict(state.free)
+    resources.give(worker.lease or (), free)
+    for actor in state.unplaced.values():
+        if actor.created_at < since:
+            options = actor.options
+            if resources.fits(options.placing, free) and resources.fits(options.shape, free):
+                return True
+    for other in state.waiting_queues:
+        if other is not queue:
+            task = _next_ready(state, other)
+            if (
+                task is not None
+                and task.submitted_at < since
+                and other.starting < len(other.tasks)
+                and resources.fits(other.shape, free)
+            ):
+                return True
+    return False
+
+
 def _send_actor(state: State, worker: WorkerRecord, actor: ActorRecord) -> None:
     assert worker.client is not None, "it has just said hello"
+    if actor.deps and _has_lost_argument(state, actor.deps):
+        state.woken.append(actor)  # to die
+        return
     send_code(state, worker, actor.code.id)
     values: list[messages.Value | None] = []
     for object_id in actor.deps:
@@ -343,6 +411,10 @@ def after_task(state: State, worker: WorkerRecord) -> None:
         first = next(iter(worker.assigned.values()))
         if not first.started_at:
             first.started_at = state.now
+        if first.forced:
+            state.commands.append(StopWorker(worker.id, 0.0, first.id))
+        if worker.queue is not None:
+            worker.queue.roomy[worker.id] = worker
         return
     worker.load_s = 0.0
     worker.taking_back = False
@@ -368,8 +440,6 @@ def rest(state: State, worker: WorkerRecord) -> None:
     state.worker_changed(worker)
     if len(state.idle[worker.env]) > _spare(state, worker.env):
         state.commands.append(WakeAt(state.now + limits.IDLE_WORKER_KEEP_S))
-    if any(len(other.assigned) > 1 and other.actor is None for other in state.workers.values()):
-        state.commands.append(WakeAt(state.now + limits.TAKE_BACK_AFTER_S))
 
 
 def _spare(state: State, env: EnvKey) -> int:
@@ -391,17 +461,31 @@ def retire_idle(state: State) -> None:
 
 
 def take_back_late(state: State) -> None:
-    """Where workers are idle, fetch what others hold ahead and cannot start soon."""
-    if not any(state.idle.values()):
+    """Where there is room to run it, fetch what workers hold ahead and cannot start soon.
+
+    Looks every few milliseconds while anything is held ahead, since room may come from
+    anywhere: a lease that ends, a task that blocks, a worker that dies.
+    """
+    if not state.fetch_at or state.now < state.fetch_at - 1e-6:
         return
-    for worker in state.workers.values():
-        if len(worker.assigned) < 2 or worker.actor is not None or worker.taking_back:
+    state.fetch_at = 0.0
+    next_look = state.now + limits.TAKE_BACK_AFTER_S
+    for worker in list(state.held_ahead.values()):
+        queue = worker.queue
+        if queue is None or worker.taking_back or not leases.fits(state, queue.shape):
             continue
         due = worker.progress_at + limits.TAKE_BACK_AFTER_S
         if state.now >= due - 1e-6:
             leases.take_back(state, worker)
         else:
-            state.commands.append(WakeAt(due))
+            next_look = min(next_look, due)
+    if state.held_ahead:
+        _fetch_at(state, next_look)
+
+
+def _fetch_at(state: State, at: float) -> None:
+    state.fetch_at = at
+    state.commands.append(WakeAt(at))
 
 
 def stop(state: State, worker: WorkerRecord, reason: str, *, now: bool = False) -> None:
@@ -410,6 +494,8 @@ def stop(state: State, worker: WorkerRecord, reason: str, *, now: bool = False) 
     state.starting.get(worker.env, {}).pop(worker.id, None)
     if worker.state is not WorkerState.STOPPING:
         worker.stop_reason = reason
+    if worker.state is WorkerState.STARTING and worker.queue is not None:
+        worker.queue.starting -= 1
     move_worker(worker, WorkerEvent.STOP)
     state.worker_changed(worker)
     if not now:
@@ -417,23 +503,20 @@ def stop(state: State, worker: WorkerRecord, reason: str, *, now: bool = False) 
     state.commands.append(StopWorker(worker.id, 0.0 if now else limits.STOP_GRACE_S))
 
 
-def returned(state: State, worker: WorkerRecord, task_ids: list[int]) -> None:
-    """A worker gives tasks back unstarted: they queue again, in front and in order."""
-    worker.taking_back = False
-    for task_id in reversed(task_ids):
-        task = worker.assigned.get(task_id)
-        if task is None:
-            continue
-        unassign(state, worker, task)
-        move_task(task, TaskEvent.RETURN, state.counts_of(task))
-        task.started_at = 0.0
-        enqueue(state, task, front=True)
-
-
 def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     """Take a task off a worker's list, whatever is to become of it."""
-    del worker.assigned[task.id]
+    assigned = worker.assigned
+    del assigned[task.id]
+    if len(assigned) == 1:
+        state.held_ahead.pop(worker.id, None)
     worker.load_s -= task.estimate_s
     task.worker = None
     if task.state is TaskState.BLOCKED:
-        leases.unblocked(state, worker)
+        leases.unblocked(state, worker, task)
+
+
+def requeue(state: State, task: TaskRecord) -> None:
+    """A task that was leased and had not begun queues again, in front."""
+    move_task(task, TaskEvent.RETURN, state.counts_of(task))
+    task.started_at = 0.0
+    enqueue(state, task, front=True)

@@ -119,6 +119,7 @@ class TaskRecord:
         "ended_at",
         "error",
         "estimate_s",
+        "forced",
         "id",
         "items",
         "method",
@@ -132,6 +133,8 @@ class TaskRecord:
         "started_at",
         "state",
         "submitted_at",
+        "taken",
+        "waits",
         "worker",
     )
 
@@ -166,13 +169,16 @@ class TaskRecord:
         self.missing = 0  # arguments that are not ready
         self.attempt = 1
         self.cancelled = False
+        self.forced = False  # cancelled by force: its process ends if it runs
         self.worker: WorkerRecord | None = None
+        self.waits: list[GetRecord] | None = None  # that block it, while it is BLOCKED
         self.actor: ActorRecord | None = None
         self.method = ""
         self.retries = 0  # of an actor's call, when the actor crashes or the call raises
         self.children: list[int] | None = None
         self.estimate_s = 0.0  # of its run, as counted in its worker's load
         self.items = 0  # that its generator has yielded
+        self.taken = 0  # of them, by the consumer; -1: it wants no more
         self.error = ""
 
 
@@ -192,6 +198,7 @@ class ActorRecord:
         "lanes",
         "missing",
         "options",
+        "parent",
         "reason",
         "refs",
         "repr",
@@ -213,6 +220,7 @@ class ActorRecord:
         deps: list[int],
         slots: list[int | str],
         run_id: int,
+        parent: int,
         now: float,
     ) -> None:
         self.id = actor_id
@@ -223,6 +231,7 @@ class ActorRecord:
         self.deps = deps
         self.slots = slots
         self.run_id = run_id
+        self.parent = parent  # the task that made it, 0 for a driver
         self.created_at = now
         self.state = ActorState.PENDING
         self.missing = 0
@@ -298,13 +307,15 @@ PLAIN_ENV: EnvKey = ((), "")
 class ShapeQueue:
     """Ready tasks of one resource shape and environment, oldest first."""
 
-    __slots__ = ("env", "leased", "shape", "tasks")
+    __slots__ = ("env", "leased", "roomy", "shape", "starting", "tasks")
 
     def __init__(self, shape: resources.Shape, env: EnvKey) -> None:
         self.shape = shape
         self.env = env
         self.tasks: deque[TaskRecord] = deque()  # cancelled ones are skipped when popped
         self.leased: dict[int, WorkerRecord] = {}
+        self.starting = 0  # of those leased: STARTING, each will come for one task
+        self.roomy: dict[int, WorkerRecord] = {}  # those that perhaps may hold more ahead
 
 
 class ClientRecord:

@@ -109,8 +109,8 @@ class State:
         self.names: dict[tuple[str, str], int] = {}
         """By namespace and name: actors that hold their name."""
         self.dead_actors: deque[ActorRecord] = deque(maxlen=limits.RECENT_ACTORS)
-        self.unplaced: deque[ActorRecord] = deque()
-        """Actors in PENDING or RESTARTING whose arguments are there; dead ones are skipped."""
+        self.unplaced: dict[int, ActorRecord] = {}
+        """By id, oldest first: actors in PENDING or RESTARTING whose arguments are there."""
 
         self.queues: dict[tuple[resources.Shape, EnvKey], ShapeQueue] = {}
         """By shape and environment: every queue that was ever needed."""
@@ -123,7 +123,12 @@ class State:
         """By environment: workers that are IDLE and may be leased."""
         self.starting: dict[EnvKey, dict[int, WorkerRecord]] = {}
         """By environment: STARTING workers without lease or actor."""
-        self.start_failures = 0
+        self.held_ahead: dict[int, WorkerRecord] = {}
+        """By id: workers without actor that have more than one task."""
+        self.fetch_at = 0.0
+        """When `tick` will look for work that is held ahead too long; 0: not asked for."""
+        self.start_failures: dict[EnvKey, int] = {}
+        """By environment: workers in a row that ended before they said hello; without zeros."""
 
         self.free: dict[str, int] = dict(settings.resources)
         """Amounts not leased; may be negative while unblocked tasks oversubscribe."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from burrow_jupyter.core import messages
-from burrow_jupyter.core.scheduler import actors, losses, objects, placement, queries, tasks
+from burrow_jupyter.core.scheduler import actors, leases, losses, objects, placement, queries, tasks
 from burrow_jupyter.core.scheduler.commands import Command, Stop
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
@@ -26,7 +26,6 @@ from burrow_jupyter.core.scheduler.records import (
     WorkerState,
 )
 from burrow_jupyter.core.scheduler.state import Settings, State
-from burrow_jupyter.core.scheduler import leases
 
 
 class ProtocolError(Exception):
@@ -62,7 +61,7 @@ class Scheduler:
                 handler(state, client, message)
             if state.woken or state.unreferenced:
                 self._follow_up()
-        placement.dispatch(state)
+        self._dispatch()
 
     def lost(self, peer: int, now: float) -> None:
         """A connection broke. A worker's loss is told by `exited`, with its last words."""
@@ -71,14 +70,11 @@ class Scheduler:
         client = state.peers.get(peer)
         if client is None or client.worker is not None:
             return
+        losses.client_lost(state, client, of_task=None)
         if client.role == "observer":
-            del state.peers[peer]
-            del state.clients[client.id]
             state.observed = any(c.role == "observer" for c in state.clients.values())
-        else:
-            losses.client_lost(state, client, orderly=False)
-            self._follow_up()
-            placement.dispatch(state)
+        self._follow_up()
+        self._dispatch()
 
     def exited(
         self, worker_id: int, exit_code: int | None, signal: int | None, running: int, now: float
@@ -99,7 +95,7 @@ class Scheduler:
             return
         losses.worker_exited(state, worker, exit_code, signal, running)
         self._follow_up()
-        placement.dispatch(state)
+        self._dispatch()
 
     def forked(self, worker_id: int, pid: int) -> None:
         """A worker's process exists."""
@@ -114,7 +110,7 @@ class Scheduler:
         state.now = now
         placement.retire_idle(state)
         placement.take_back_late(state)
-        placement.dispatch(state)
+        self._dispatch()
 
     def drain(self) -> tuple[list[tuple[int, Any]], list[Command]]:
         """Return, and forget, what is to be sent and done."""
@@ -124,6 +120,13 @@ class Scheduler:
         return sends, commands
 
     # ---- inside ----------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        state = self.state
+        placement.dispatch(state)
+        while state.woken or state.unreferenced:  # an argument was freed just before its use
+            self._follow_up()
+            placement.dispatch(state)
 
     def _follow_up(self) -> None:
         state = self.state
@@ -182,6 +185,9 @@ def _worker_of(client: ClientRecord) -> WorkerRecord:
 
 def _define_code(state: State, client: ClientRecord, message: messages.DefineCode) -> None:
     objects.adopt_argument(state, client, message.value)
+    if message.code_id in state.codes:  # another client has the same: one is enough
+        objects.release_argument(state, message.value)
+        return
     state.codes[message.code_id] = CodeRecord(
         message.code_id, message.name, message.value, message.meta
     )
@@ -192,9 +198,10 @@ def _define_options(state: State, client: ClientRecord, message: messages.Define
 
 
 def _define_run(state: State, client: ClientRecord, message: messages.DefineRun) -> None:
-    state.runs[message.run_id] = RunRecord(
-        message.run_id, message.label, message.cell_id, message.message_id
-    )
+    if message.run_id not in state.runs:
+        state.runs[message.run_id] = RunRecord(
+            message.run_id, message.label, message.cell_id, message.message_id
+        )
 
 
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
@@ -230,15 +237,7 @@ def _done(state: State, client: ClientRecord, message: messages.Done) -> None:
     worker = _worker_of(client)
     actor = worker.actor
     if actor is not None:
-        task = actor.sent.get(message.task_id)
-        if task is not None and message.retryable and message.failure is not None:
-            placement.unassign(state, worker, task)
-            if actors.retry_call(state, task):
-                return
-            worker.assigned[task.id] = task
-            task.worker = worker
-        tasks.on_done(state, worker, message)
-        actors.after_call(state, actor)
+        actors.on_done(state, worker, actor, message)
     else:
         tasks.on_done(state, worker, message)
     placement.after_task(state, worker)
@@ -246,8 +245,16 @@ def _done(state: State, client: ClientRecord, message: messages.Done) -> None:
 
 def _returned(state: State, client: ClientRecord, message: messages.Returned) -> None:
     worker = _worker_of(client)
-    placement.returned(state, worker, message.task_ids)
+    tasks.on_returned(state, worker, message.task_ids)
     placement.after_task(state, worker)
+
+
+def _started(state: State, client: ClientRecord, message: messages.Started) -> None:
+    worker = _worker_of(client)
+    task = worker.assigned.get(message.task_id)
+    if task is not None:
+        task.started_at = worker.progress_at = state.now
+        state.worker_changed(worker)
 
 
 def _retiring(state: State, client: ClientRecord, message: messages.Retiring) -> None:
@@ -304,6 +311,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.ActorReady: lambda state, client, m: actors.on_ready(state, _worker_of(client), m),
     messages.ActorExit: lambda state, client, m: actors.on_exit(state, _worker_of(client), m),
     messages.Yielded: lambda state, client, m: tasks.on_yielded(state, _worker_of(client), m),
+    messages.Started: _started,
     messages.Retiring: _retiring,
     messages.OutputChunk: _output,
     messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),

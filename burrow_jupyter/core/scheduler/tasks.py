@@ -19,6 +19,7 @@ from burrow_jupyter.core.failures import (
 )
 from burrow_jupyter.core.options import FOREVER
 from burrow_jupyter.core.scheduler import objects, placement
+from burrow_jupyter.core.scheduler.commands import StopWorker
 from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
     ObjectRecord,
@@ -131,7 +132,7 @@ def failed_argument(state: State, deps: list[int]) -> Failure | None:
 
 def argument_ready(state: State, task: TaskRecord) -> None:
     """An argument of a function's call is there, or has failed: queue it, or fail it."""
-    if task.state is not TaskState.WAITING:
+    if task.state > TaskState.READY:
         return
     if task.deps:
         failure = failed_argument(state, task.deps)
@@ -140,6 +141,8 @@ def argument_ready(state: State, task: TaskRecord) -> None:
             return
         if task.missing:
             return
+    if task.state is TaskState.READY:
+        return
     move_task(task, TaskEvent.ARGUMENTS_READY, state.counts_of(task))
     placement.enqueue(state, task)
 
@@ -171,6 +174,9 @@ def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
         code.average_s = took if known < 0 else known + AVERAGE_WEIGHT * (took - known)
     placement.unassign(state, worker, task)
     failure = message.failure
+    if failure is not None:
+        for value in message.values:
+            objects.discard(state, client, value)
     if failure is None:
         finish(state, task, client, message.values)
     elif message.retryable and may_retry(task):
@@ -191,7 +197,22 @@ def finish(
             objects.settle(state, record, maker, value, None)
         else:
             objects.discard(state, maker, value)
+    if len(values) != len(ids):
+        _settle_rest(state, task, maker, values[len(ids) :])
     _close_stream(state, task, None)
+
+
+def _settle_rest(
+    state: State, task: TaskRecord, maker: ClientRecord, surplus: list[messages.Value]
+) -> None:
+    """Nobody may wait for a result that did not come with the task's end."""
+    for value in surplus:
+        objects.discard(state, maker, value)
+    for object_id in result_ids(task):
+        record = state.objects.get(object_id)
+        if record is not None and record.state is ObjectState.PENDING:
+            failure = EngineError(f"{task.options.name} ended without this result")
+            objects.settle(state, record, task.client, None, failure)
 
 
 def fail(state: State, task: TaskRecord, failure: Failure) -> None:
@@ -280,17 +301,39 @@ def on_yielded(state: State, worker: WorkerRecord, message: messages.Yielded) ->
 def on_credit(state: State, message: messages.StreamCredit) -> None:
     """The consumer of a stream has taken items, or wants no more."""
     task = state.tasks.get(message.task_id)
-    if task is not None and task.worker is not None:
-        state.send(task.worker.client, message)
+    if task is not None and task.taken >= 0:
+        task.taken = message.taken  # said again to each worker that runs it
+        if task.worker is not None:
+            state.send(task.worker.client, message)
 
 
 # ---- retry and cancel ----------------------------------------------------------------
 
 
 def may_retry(task: TaskRecord) -> bool:
-    """Say whether the task has attempts left."""
+    """Say whether a function's call has attempts left; calls of actors count theirs there."""
     limit = task.options.max_retries
-    return not task.cancelled and (limit == FOREVER or task.attempt <= limit)
+    return (
+        task.actor is None
+        and not task.cancelled
+        and (limit == FOREVER or task.attempt <= limit)
+    )
+
+
+def on_returned(state: State, worker: WorkerRecord, task_ids: list[int]) -> None:
+    """A worker gives tasks back unstarted: they queue again, in front and in order."""
+    worker.taking_back = False
+    if worker.queue is not None:
+        worker.queue.roomy[worker.id] = worker
+    for task_id in reversed(task_ids):
+        task = worker.assigned.get(task_id)
+        if task is None:
+            continue
+        placement.unassign(state, worker, task)
+        if task.cancelled:
+            fail(state, task, Cancelled(task.id, task.options.name))
+        else:
+            placement.requeue(state, task)
 
 
 def retry(state: State, task: TaskRecord) -> None:
@@ -316,13 +359,17 @@ def on_cancel(state: State, task: TaskRecord, *, force: bool, recursive: bool) -
 def _cancel_one(state: State, task: TaskRecord, *, force: bool) -> None:
     if task.state in (TaskState.WAITING, TaskState.READY):
         fail(state, task, Cancelled(task.id, task.options.name))
+        if task.actor is not None:
+            state.woken.append(task)  # those behind it in its lane may be ready
         return
     worker = task.worker
     if worker is None or task.state >= TaskState.FINISHED:
         return
     task.cancelled = True
-    runs = next(iter(worker.assigned)) == task.id
-    if force and runs and task.actor is None:
-        placement.stop(state, worker, "its task was cancelled by force", now=True)
-    else:
-        state.send(worker.client, messages.Interrupt(task.id))
+    state.send(worker.client, messages.Interrupt(task.id))
+    if force and task.actor is None:
+        # Its end, and the start of the next, may be on their way: the process is ended
+        # only if it is this task that it runs.
+        task.forced = True
+        if next(iter(worker.assigned)) == task.id:
+            state.commands.append(StopWorker(worker.id, 0.0, task.id))
