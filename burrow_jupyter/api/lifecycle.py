@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
+from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.backends import open as backends
 from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources as amounts
@@ -103,6 +104,7 @@ def init(
     object_store_memory: int | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
+    mode: str = "local",
     **other: Any,
 ) -> BurrowContext:
     """Start a burrow behind this process; calling it is optional.
@@ -117,6 +119,8 @@ def init(
         object_store_memory: bytes of shared memory for objects; default: 30 % of memory.
         namespace: of named actors; default: one of its own.
         ignore_reinit_error: return the running session whatever the arguments.
+        mode: "local": worker processes; "inline": each call runs at once in this process,
+            for debugging.
         other: keywords that Ray knows and that mean nothing here are accepted.
 
     Returns:
@@ -136,6 +140,9 @@ def init(
     if address not in (None, "local", "auto"):
         msg = f"init(address={address!r}): only this machine can be used; leave address out"
         raise ValueError(msg)
+    if mode not in ("local", "inline"):
+        msg = f'mode must be "local" or "inline", got {mode!r}'
+        raise ValueError(msg)
     _check(num_cpus, num_gpus, resources, object_store_memory, namespace)
     asked = {
         "num_cpus": num_cpus,
@@ -143,6 +150,7 @@ def init(
         "resources": resources,
         "object_store_memory": object_store_memory,
         "namespace": namespace,
+        "mode": None if mode == "local" else mode,
     }
     with context.opening:
         running = context.current_or_none()
@@ -188,14 +196,24 @@ def _check(
 
 def _open(asked: dict[str, Any]) -> Backend:
     global _fork_hook  # noqa: PLW0603  # registered once, with the first session
-    opened = backends.open_local(
-        num_cpus=asked["num_cpus"],
-        num_gpus=asked["num_gpus"],
-        resources=asked["resources"],
-        object_store_bytes=asked["object_store_memory"],
-        namespace=asked["namespace"] or "",
-        kernel_id=kernel_id,
-    )
+    opened: Backend
+    if asked["mode"] == "inline":
+        opened = backends.open_inline(
+            num_cpus=asked["num_cpus"],
+            num_gpus=asked["num_gpus"],
+            resources=asked["resources"],
+            namespace=asked["namespace"] or "",
+        )
+        opened.wrap_ref = ObjectRef  # type: ignore[attr-defined]  # the inline backend's own slot
+    else:
+        opened = backends.open_local(
+            num_cpus=asked["num_cpus"],
+            num_gpus=asked["num_gpus"],
+            resources=asked["resources"],
+            object_store_bytes=asked["object_store_memory"],
+            namespace=asked["namespace"] or "",
+            kernel_id=kernel_id,
+        )
     context.set_backend(opened)
     show_output(opened)
     if not _fork_hook:

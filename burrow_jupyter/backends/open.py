@@ -30,3 +30,18 @@ def open_local(
         kernel_id=kernel_id,
     )
     return LocalBackend(launched.client, launched=launched)
+
+
+def open_inline(
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: dict[str, float] | None = None,
+    namespace: str = "",
+) -> Backend:
+    """Begin a session in this process, without any other; for debugging."""
+    from burrow_jupyter.backends.inline import InlineBackend  # noqa: PLC0415  # when it is opened
+
+    return InlineBackend(
+        num_cpus=num_cpus, num_gpus=num_gpus, resources_given=resources, namespace=namespace
+    )
