@@ -471,7 +471,7 @@ def exit_actor() -> None:
 
     Source: Ray 2.60 `ray.actor.exit_actor`.
     """
-    if not current.facts.actor_id:
+    if not current.call().actor_id:
         msg = "exit_actor() was called outside an actor"
         raise TypeError(msg)
     raise ExitActor

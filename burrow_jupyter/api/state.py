@@ -126,7 +126,7 @@ class RuntimeContext:
 
     def get_actor_id(self) -> str | None:
         """Return the id of the actor, `None` outside actors."""
-        actor_id = current.facts.actor_id
+        actor_id = current.call().actor_id or current.facts.actor_id
         return f"{context.backend().session:016x}{actor_id:016x}" if actor_id else None
 
     def get_actor_name(self) -> str | None:

@@ -45,9 +45,10 @@ class _Object:
 class _Actor:
     """An instance, or why there is none."""
 
-    __slots__ = ("count", "failure", "instance", "options")
+    __slots__ = ("count", "failure", "id", "instance", "options")
 
-    def __init__(self, options: ActorOptions) -> None:
+    def __init__(self, actor_id: int, options: ActorOptions) -> None:
+        self.id = actor_id
         self.options = options
         self.instance: Any = None
         self.failure: Failure | None = None
@@ -207,7 +208,7 @@ class InlineBackend:
         message.run_id = run_id
         outer = current.process_wide
         outer_items, self._items = self._items, []
-        actor_id = outer.actor_id if actor is None else 1
+        actor_id = actor.id if actor is not None else 0
         done = self._attempts(message, options, actor, run_id, actor_id)
         current.set_process_wide(outer)
         items, self._items = self._items, outer_items
@@ -287,7 +288,7 @@ class InlineBackend:
             raise ValueError(msg)
         packed, deps, slots = self._pack(f"{options.class_name}()", args, kwargs)
         actor_id = self.mint.next()
-        actor = self._actors[actor_id] = _Actor(options)
+        actor = self._actors[actor_id] = _Actor(actor_id, options)
         self._classes[actor_id] = code_id
         if options.name:
             self._names[key] = actor_id
@@ -308,7 +309,7 @@ class InlineBackend:
     def _die(self, actor: _Actor, reason: str, error: Any = None) -> None:
         actor.instance = None
         name = actor.options.class_name
-        actor.failure = ActorDied(0, name, f"The actor {name} is dead: {reason}.", error)
+        actor.failure = ActorDied(actor.id, name, f"The actor {name} is dead: {reason}.", error)
         key = (actor.options.namespace, actor.options.name)
         self._names.pop(key, None)
 
