@@ -77,6 +77,7 @@ __all__ = (
     "init",
     "is_initialized",
     "kill",
+    "load_ipython_extension",
     "method",
     "nodes",
     "objects",
@@ -85,6 +86,21 @@ __all__ = (
     "restart",
     "shutdown",
     "tasks",
+    "unload_ipython_extension",
     "wait",
     "workers",
 )
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Do `%load_ext burrow`."""
+    from burrow_jupyter.notebook import extension  # noqa: PLC0415  # only notebooks load IPython
+
+    extension.load(shell)  # type: ignore[arg-type]  # IPython gives its shell
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """Do `%unload_ext burrow`."""
+    from burrow_jupyter.notebook import extension  # noqa: PLC0415  # only notebooks load IPython
+
+    extension.unload(shell)  # type: ignore[arg-type]  # IPython gives its shell

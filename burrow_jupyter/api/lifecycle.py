@@ -155,9 +155,12 @@ def init(
     with context.opening:
         running = context.current_or_none()
         if running is not None:
-            if context.in_worker() or ignore_reinit_error or asked == _started:
+            same = all(_started.get(name) == value for name, value in asked.items())
+            if context.in_worker() or ignore_reinit_error or same:
                 return BurrowContext(running)
-            raise RuntimeError(_already(asked))
+            if not (_started.get("automatic") and running.untouched):
+                raise RuntimeError(_already(asked))
+            shutdown()  # it was started by itself, nobody has used it, and now we know better
         _started.clear()
         _started.update(asked)
         return BurrowContext(_open(asked))
@@ -165,7 +168,7 @@ def init(
 
 def _already(asked: dict[str, Any]) -> str:
     def say(given: dict[str, Any]) -> str:
-        return ", ".join(f"{k}={v!r}" for k, v in given.items() if v is not None)
+        return ", ".join(f"{k}={v!r}" for k, v in given.items() if v is not None and k in asked)
 
     return (
         f"a burrow runs already, started by init({say(_started)}); for init({say(asked)}) end it "
@@ -259,6 +262,12 @@ def _auto_start() -> None:
     with context.opening:
         if context.current_or_none() is None:
             init()
+            _started["automatic"] = True
+
+
+def start_in_background() -> None:
+    """Start the default session before it is needed; an explicit `init` may still replace it."""
+    _auto_start()
 
 
 context.auto_start = _auto_start
@@ -286,6 +295,6 @@ def is_initialized() -> bool:
 
 def restart(**arguments: Any) -> BurrowContext:
     """End the burrow and start one anew, with the arguments of the last `init` or with others."""
-    asked = arguments or {k: v for k, v in _started.items() if v is not None}
+    asked = arguments or {k: v for k, v in _started.items() if v is not None and k != "automatic"}
     shutdown()
     return init(**asked)

@@ -154,6 +154,11 @@ class InlineBackend:
         """Whether the session has ended."""
         return self._closed
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever submitted or stored."""
+        return not self._interned and not self._objects and not self._actors
+
     # ---- code and options ------------------------------------------------------------
 
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:

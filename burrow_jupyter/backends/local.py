@@ -60,6 +60,11 @@ class LocalBackend:
         """Whether the session has ended."""
         return self.client.closed
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever submitted or stored by this process."""
+        return not self._interned and not self._entries
+
     # ---- code and options ------------------------------------------------------------
 
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:

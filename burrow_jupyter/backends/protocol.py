@@ -48,6 +48,10 @@ class Backend(Protocol):
     def closed(self) -> bool:
         """Whether the session has ended."""
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever submitted or stored in the session by this process."""
+
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:
         """Make a function or class known; return its code id.
 

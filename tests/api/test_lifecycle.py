@@ -189,3 +189,14 @@ def test_a_demand_that_can_never_be_met_raises_at_the_call():
         same.options(num_cpus=99).remote(1)
     with pytest.raises(ValueError, match="plate"):
         same.options(resources={"plate": 1}).remote(1)
+
+
+def test_a_burrow_that_started_by_itself_gives_way_to_an_explicit_one_until_it_is_used():
+    assert burrow.cluster_resources().get("GPU", 0) == 0
+    burrow.init(num_gpus=3)
+    assert burrow.cluster_resources()["GPU"] == 3
+    burrow.shutdown()
+
+    burrow.get(same.remote(1))
+    with pytest.raises(RuntimeError, match="shutdown"):
+        burrow.init(num_gpus=3)

@@ -226,9 +226,7 @@ def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     placement.send_run(state, worker, task)
 
 
-def on_done(
-    state: State, worker: WorkerRecord, actor: ActorRecord, message: messages.Done
-) -> None:
+def on_done(state: State, worker: WorkerRecord, actor: ActorRecord, message: messages.Done) -> None:
     """A call has ended, or raised what is to be retried; the next of those sent runs."""
     task = actor.sent.get(message.task_id)
     again = message.retryable and message.failure is not None and task is not None
@@ -253,9 +251,7 @@ def _use_retry(task: TaskRecord) -> bool:
     return True
 
 
-def _retry(
-    state: State, worker: WorkerRecord, task: TaskRecord, message: messages.Done
-) -> None:
+def _retry(state: State, worker: WorkerRecord, task: TaskRecord, message: messages.Done) -> None:
     """Send a call again that raised.
 
     It goes to the front of its lane: later calls of its caller that are not sent yet wait

@@ -155,5 +155,3 @@ def client_lost(state: State, client: ClientRecord, *, of_task: int | None) -> N
     if client.role == "driver" and not any(c.role == "driver" for c in state.clients.values()):
         state.stopping = True
         state.commands.append(Stop("its last driver is gone"))
-
-

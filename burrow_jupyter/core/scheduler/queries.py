@@ -288,9 +288,7 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
                 "id": short(record.id),
                 "state": record.state.name.lower(),
                 "size_bytes": 0 if value is None else len(value.data) + value.size,
-                "where": ""
-                if value is None
-                else ("shared memory" if value.segment else "inline"),
+                "where": "" if value is None else ("shared memory" if value.segment else "inline"),
                 "refs": record.refs,
                 "held_here": record.id in client.held,
                 "task": record.task.options.name if record.task is not None else "",

@@ -215,7 +215,9 @@ def _check_resources(state: State) -> None:
         if name != resources.CPU:
             _require(free.get(name, 0) >= 0, f"{name} is given out twice: {free.get(name, 0)}")
     for gpu, share in shares.items():
-        _require(share == state.gpu_free[gpu], f"GPU {gpu}: {state.gpu_free[gpu]} free, not {share}")
+        _require(
+            share == state.gpu_free[gpu], f"GPU {gpu}: {state.gpu_free[gpu]} free, not {share}"
+        )
         _require(share >= 0, f"GPU {gpu} is given out twice")
 
 
@@ -236,7 +238,9 @@ def _check_workers(state: State) -> None:
             worker.id,
         )
         if worker.state is WorkerState.IDLE:
-            _require(worker.lease is None and not worker.assigned, "idle worker has work:", worker.id)
+            _require(
+                worker.lease is None and not worker.assigned, "idle worker has work:", worker.id
+            )
         if worker.queue is not None:
             _require(worker.id in worker.queue.leased, "leased worker not in its queue:", worker.id)
         blocked = sum(t.state is TaskState.BLOCKED for t in worker.assigned.values())
@@ -264,20 +268,26 @@ def _check_tasks(state: State) -> None:
             _require(task.worker and task.id in task.worker.assigned, "not assigned:", task.id)
         if task.state is TaskState.WAITING and task.actor is None:
             missing = sum(state.objects[d].state is ObjectState.PENDING for d in task.deps)
-            _require(task.missing == missing > 0, f"waits for {task.missing}, not {missing}:", task.id)
+            _require(
+                task.missing == missing > 0, f"waits for {task.missing}, not {missing}:", task.id
+            )
         if task.actor is not None and task.state is TaskState.WAITING:
             _require(
                 any(task in lane for lane in task.actor.lanes.values()),
                 "waiting call is in no lane:",
                 task.id,
             )
-            _require(task.actor.state is not ActorState.DEAD, "call waits for a dead actor:", task.id)
+            _require(
+                task.actor.state is not ActorState.DEAD, "call waits for a dead actor:", task.id
+            )
     for queue in state.queues.values():
         alive = any(t.state is TaskState.READY for t in queue.tasks)
         _require(not alive or queue in state.waiting_queues, "queue with tasks is not listed")
     for name, row in counts.items():
         if name in state.functions:
-            _require(state.functions[name].counts[:ENDED] == row[:ENDED], f"counts of {name} differ")
+            _require(
+                state.functions[name].counts[:ENDED] == row[:ENDED], f"counts of {name} differ"
+            )
 
 
 def _expected_refs(state: State) -> dict[int, int]:
@@ -313,20 +323,26 @@ def _check_objects(state: State) -> None:
     inline = shared = 0
     for record in state.objects.values():
         expected = refs.get(record.id, 0)
-        _require(record.refs == expected, f"{record.refs} refs counted, {expected} exist:", record.id)
+        _require(
+            record.refs == expected, f"{record.refs} refs counted, {expected} exist:", record.id
+        )
         if record.state is ObjectState.PENDING:
             _require(record.task is not None, "pending object has no task:", record.id)
             task = record.task
             _require(task and task.id in state.tasks, "pending object of an ended task:", record.id)
         else:
             _require(record.refs > 0, "object without refs is kept:", record.id)
-            _require(not record.getters and not record.dependants, "waiters were not woken:", record.id)
+            _require(
+                not record.getters and not record.dependants, "waiters were not woken:", record.id
+            )
         if record.value is not None:
             inline += len(record.value.data)
             if record.value.segment:
                 shared += record.value.size
                 segment = state.segments.get(record.value.segment)
-                _require(segment is not None and segment.live, "object's segment is gone:", record.id)
+                _require(
+                    segment is not None and segment.live, "object's segment is gone:", record.id
+                )
     _require(inline == state.inline_bytes, f"{state.inline_bytes} inline bytes, not {inline}")
     _require(shared == state.shared_bytes, f"{state.shared_bytes} shared bytes, not {shared}")
     mapped: dict[str, int] = {}
@@ -334,7 +350,9 @@ def _check_objects(state: State) -> None:
         for name, count in client.mapped.items():
             mapped[name] = mapped.get(name, 0) + count
     for segment in state.segments.values():
-        _require(segment.mapped == mapped.get(segment.name, 0), f"mappings of {segment.name} differ")
+        _require(
+            segment.mapped == mapped.get(segment.name, 0), f"mappings of {segment.name} differ"
+        )
         _require(segment.live or segment.mapped, f"segment {segment.name} is kept for nobody")
 
 
@@ -342,7 +360,9 @@ def _check_actors(state: State) -> None:
     refs = _expected_refs(state)
     for actor in state.actors.values():
         expected = refs.get(actor.id, 0)
-        _require(actor.refs == expected, f"{actor.refs} handles counted, {expected} exist:", actor.id)
+        _require(
+            actor.refs == expected, f"{actor.refs} handles counted, {expected} exist:", actor.id
+        )
         calls = sum(t.actor is actor for t in state.tasks.values())
         _require(actor.calls == calls, f"{actor.calls} calls counted, {calls} exist:", actor.id)
         placed = actor.state in (ActorState.STARTING, ActorState.ALIVE)

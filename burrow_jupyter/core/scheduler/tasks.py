@@ -228,7 +228,9 @@ def fail(state: State, task: TaskRecord, failure: Failure) -> None:
             objects.settle(state, record, client, None, failure)
     _close_stream(state, task, failure)
     if not wanted and isinstance(failure, UserError):
-        state.send(client, messages.Notice(f"{task.options.name} failed: {task.error}", task.run_id))
+        state.send(
+            client, messages.Notice(f"{task.options.name} failed: {task.error}", task.run_id)
+        )
 
 
 def _is_wanted(state: State, object_id: int) -> bool:
@@ -313,11 +315,7 @@ def on_credit(state: State, message: messages.StreamCredit) -> None:
 def may_retry(task: TaskRecord) -> bool:
     """Say whether a function's call has attempts left; calls of actors count theirs there."""
     limit = task.options.max_retries
-    return (
-        task.actor is None
-        and not task.cancelled
-        and (limit == FOREVER or task.attempt <= limit)
-    )
+    return task.actor is None and not task.cancelled and (limit == FOREVER or task.attempt <= limit)
 
 
 def on_returned(state: State, worker: WorkerRecord, task_ids: list[int]) -> None:
@@ -350,9 +348,7 @@ def on_cancel(state: State, task: TaskRecord, *, force: bool, recursive: bool) -
     while pending:
         current = pending.pop()
         if recursive and current.children:
-            pending.extend(
-                state.tasks[child] for child in current.children if child in state.tasks
-            )
+            pending.extend(state.tasks[child] for child in current.children if child in state.tasks)
         _cancel_one(state, current, force=force)
 
 
