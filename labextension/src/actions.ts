@@ -5,7 +5,7 @@
 
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 
-import { hasEnded } from './model';
+import { formatCount } from './format';
 import type { BurrowModel } from './model';
 import type { BurrowApi } from './requests';
 import type { IActorRow, ITaskRow } from './state';
@@ -80,11 +80,20 @@ export class Actions implements IActions {
   private _losses(): string {
     const { __, _n } = this._words;
     const state = this._model.state;
-    const tasks = [...(state?.tasks.values() ?? [])].filter(task => !hasEnded(task)).length;
+    // Of many tasks only some have rows, but every function counts all of its.
+    const tasks = [...(state?.functions.values() ?? [])].reduce(
+      (sum, { waiting, ready, running }) => sum + waiting + ready + running,
+      0
+    );
     const actors = [...(state?.actors.values() ?? [])].filter(one => one.state !== 'dead').length;
     return [
       tasks > 0
-        ? _n('%1 unfinished task is cancelled.', '%1 unfinished tasks are cancelled.', tasks)
+        ? _n(
+            '%2 unfinished task is cancelled.',
+            '%2 unfinished tasks are cancelled.',
+            tasks,
+            formatCount(tasks)
+          )
         : '',
       actors > 0 ? _n('%1 actor ends.', '%1 actors end.', actors) : '',
       __('Results that were not fetched are lost. The notebook’s own variables stay.')
@@ -106,7 +115,9 @@ export class Actions implements IActions {
       buttons: [
         Dialog.cancelButton({ label: this._words.__('Cancel') }),
         Dialog.warnButton({ label })
-      ]
+      ],
+      // A stray Enter must not destroy anything.
+      defaultButton: 0
     });
     // What was asked about is what is acted upon, whichever notebook is in front by now.
     if (answer.button.accept) {

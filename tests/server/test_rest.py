@@ -245,6 +245,8 @@ def test_every_route_is_described_and_no_other():
 
     assert set(described) == mounted
     for route, handler in extension.ROUTES:
-        verbs = {verb for verb in ("get", "post", "put", "patch", "delete") if verb in vars(handler)}
+        verbs = {
+            verb for verb in ("get", "post", "put", "patch", "delete") if verb in vars(handler)
+        }
         path = described[re.sub(r"\(\[\^/\]\+\)", "{session}", route)]
         assert set(path) - {"parameters"} == verbs

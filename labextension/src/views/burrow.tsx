@@ -30,16 +30,18 @@ export function Burrow(props: IBurrowProps): JSX.Element {
   }
   return (
     <div className="jp-Burrow-scroller">
-      <Header
-        notebook={props.notebook}
-        state={state}
-        samples={props.samples}
-        onStop={() => actions.stopBurrow()}
-      />
-      {phase.kind === 'lost' && <Lost phase={phase} onRetry={() => actions.reconnect()} />}
-      {props.notice !== '' && (
-        <Notice text={props.notice} onDismiss={() => actions.dismissNotice()} />
-      )}
+      <div className="jp-Burrow-top">
+        <Header
+          notebook={props.notebook}
+          state={state}
+          samples={props.samples}
+          onStop={() => actions.stopBurrow()}
+        />
+        {phase.kind === 'lost' && <Lost phase={phase} onRetry={() => actions.reconnect()} />}
+        {props.notice !== '' && (
+          <Notice text={props.notice} onDismiss={() => actions.dismissNotice()} />
+        )}
+      </div>
       <div className="jp-Burrow-content" data-stale={phase.kind === 'lost' ? 'true' : undefined}>
         <Tasks state={state} stopping={props.stopping} actions={actions} />
         <Actors state={state} actions={actions} />

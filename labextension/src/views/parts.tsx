@@ -97,12 +97,16 @@ export function IconButton(props: {
 export function Section(props: {
   title: string;
   summary?: string | undefined;
+  className?: string;
   children: React.ReactNode;
 }): JSX.Element {
   const [open, setOpen] = React.useState(true);
   const id = React.useId();
   return (
-    <section className="jp-Burrow-section" aria-labelledby={`${id}-title`}>
+    <section
+      className={`jp-Burrow-section ${props.className ?? ''}`.trim()}
+      aria-labelledby={`${id}-title`}
+    >
       <h3 className="jp-Burrow-heading">
         <button
           type="button"

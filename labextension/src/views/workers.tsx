@@ -18,6 +18,7 @@ export function Workers({ state }: { state: IBurrowState }): JSX.Element {
   return (
     <Section
       title={__('Workers')}
+      className="jp-Burrow-workers"
       summary={workers.length > 0 ? __('%1 of %2 busy', busy, workers.length) : undefined}
     >
       {workers.length === 0 ? (
