@@ -327,7 +327,7 @@ class _Arrived(RayTaskError):
 
     def _render_traceback_(self) -> list[str]:
         where = exceptions._where(self.__traceback__)  # noqa: SLF001  # this layer's own
-        headline = f"{type(self).__name__}: {self.__dict__[_HEADLINE]}"
+        headline = f"{type(self).__name__}: {self.__dict__[_HEADLINE]}".removesuffix(": ")
         notes = [str(note) for note in self.__dict__.get("__notes__", ())]
         return [headline, *([where] if where else []), *str(self).splitlines(), *notes]
 

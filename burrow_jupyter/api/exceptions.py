@@ -112,8 +112,9 @@ class RayError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows: the text, and where the cell asked, without our frames."""
         lines = str(self).splitlines() or [""]
-        return [f"{type(self).__name__}: {lines[0]}", *filter(None, [_where(self.__traceback__)]),
-                *lines[1:]]  # fmt: skip
+        headline = f"{type(self).__name__}: {lines[0]}".removesuffix(": ")
+        where = _where(self.__traceback__)
+        return [headline, *([where] if where else []), *lines[1:]]
 
 
 class RayTaskError(RayError):

@@ -56,7 +56,7 @@ class _Actor:
 
 
 class _Client:
-    """What `execute.Call` asks of a connection: values go to and fro, nothing is sent."""
+    """What `execute.Call` asks of a connection: values are copied, nothing is sent."""
 
     def __init__(self, backend: InlineBackend) -> None:
         self._backend = backend

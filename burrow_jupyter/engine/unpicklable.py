@@ -274,8 +274,6 @@ def _search(parts: list[_Part], deadline: float, seen: set[int], most: int) -> l
             for part in _parts_of(value):
                 if type(part.value) in _PLAIN:
                     continue
-                if time.monotonic() > deadline:
-                    break
                 if id(part.value) in seen:
                     continue
                 if _error_of(part.value, deadline) is None:

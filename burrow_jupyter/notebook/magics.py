@@ -82,15 +82,17 @@ def status() -> str:
     return "\n".join(
         [
             f"Burrow runs: {cpus - free:g} of {cpus:g} CPUs busy ({info.get('cpus_reason', '')})",
-            f"{running} tasks run, {waiting} wait; {len(alive)} actors; "
-            f"{len(state.workers())} worker processes",
+            (
+                f"{running} tasks run, {waiting} wait; {len(alive)} actors; "
+                f"{len(state.workers())} worker processes"
+            ),
         ]
     )
 
 
 def register(shell: InteractiveShell) -> None:
     """Make `%burrow` known to a shell."""
-    shell.register_magic_function(run, "line", NAME)
+    shell.magics_manager.register_function(run, "line", NAME)
 
 
 def unregister(shell: InteractiveShell) -> None:

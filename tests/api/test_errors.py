@@ -292,6 +292,38 @@ def test_a_type_that_nobody_has_any_more_goes_away():
     assert kept() is None
 
 
+def test_a_type_is_made_once_also_when_it_is_asked_for_while_it_is_made():
+    made = []
+
+    class Meta(type):
+        def __new__(cls, name, bases, names):
+            if name.startswith("RayTaskError"):
+                made.append(name)
+                if len(made) == 1:
+                    first.append(to_exception(failure))
+            return super().__new__(cls, name, bases, names)
+
+    class Local(Exception, metaclass=Meta):
+        pass
+
+    first = []
+    failure = failure_with(Local("x"))
+    second = to_exception(failure)
+    third = to_exception(failure)
+
+    assert type(first[0]) is type(second) is type(third)
+    assert len(made) == 2, "the third conversion made no class"
+
+
+def test_an_arrived_error_can_be_written_to_although_its_class_forbids_that():
+    e = arrived(Frozen(3))
+
+    e.extra = 1
+    e.__traceback__ = None
+
+    assert (e.extra, e.code) == (1, 3)
+
+
 def test_threads_that_convert_at_once_get_one_type():
     class Local(Exception):
         pass
@@ -454,6 +486,7 @@ def test_an_uncaught_get_fails_as_the_inner_task_did_and_shows_both():
     assert str(e).index("burrow::outer()") < str(e).index("burrow::inner()")
     assert str(e).splitlines()[-1].endswith("Mine: code 6")
     assert str(e).count("code 6") == 1
+    assert "RayTaskError" not in str(e)
     assert e.function_name == "outer"
 
 
@@ -520,12 +553,14 @@ def test_the_type_survives_any_number_of_steps(library):
     for number in range(5000):
         failure = failures.Upstream(f"step{number}", TASK + 64 * number, failure)
 
-    e = library.loads(library.dumps(to_exception(failure)))
+    first = to_exception(failure)
+    e = library.loads(library.dumps(first))
 
     assert isinstance(e, Mine)
     assert "step4999" in str(e)
     assert "step0" in str(e)
-    assert len(str(e)) < 12_000
+    assert str(e) == str(first)
+    assert len(str(first)) < 12_000
 
 
 def test_a_crashed_input_fails_the_task_as_crashed_and_as_task_error():

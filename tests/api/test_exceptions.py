@@ -126,4 +126,4 @@ def test_a_notebook_shows_the_text_and_the_line_that_asked():
 
 def test_a_notebook_shows_errors_that_were_never_raised():
     assert exceptions.RayError("x")._render_traceback_() == ["RayError: x"]
-    assert exceptions.RayError()._render_traceback_() == ["RayError: "]
+    assert exceptions.RayError()._render_traceback_() == ["RayError"]

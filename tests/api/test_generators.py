@@ -70,13 +70,13 @@ def test_a_yielded_exception_is_a_value():
 
 def test_async_for_and_async_generators():
     @burrow.remote
-    async def acount(n):
+    async def counting(n):
         for i in range(n):
             await asyncio.sleep(0)
             yield i
 
     async def main():
-        return [await ref async for ref in acount.remote(4)]
+        return [await ref async for ref in counting.remote(4)]
 
     assert asyncio.run(main()) == [0, 1, 2, 3]
 

@@ -77,7 +77,13 @@ class Reducing(Exception):
         self.both = (left, right)
 
     def __reduce__(self):
-        return Reducing, self.both
+        return self.rebuild, self.both
+
+    @classmethod
+    def rebuild(cls, left, right):
+        error = cls(left, right)
+        error.how = "its own way"
+        return error
 
 
 class LyingReduce(ValueError):
@@ -291,6 +297,7 @@ def test_a_circle_of_causes_ends():
 
     assert failure.traceback.endswith("ValueError: first")
     assert failure.traceback.count("second") == 1
+    assert failure.traceback.count("direct cause") == 1
     loaded = errors.load_error(failure.pickled)
     assert loaded.__cause__.__cause__ is loaded
 
@@ -419,7 +426,9 @@ def test_read_only_args_do_not_matter():
 
 
 def test_the_users_own_way_of_pickling_is_kept():
-    assert sent(Reducing("a", "b")).both == ("a", "b")
+    loaded = sent(Reducing("a", "b"))
+
+    assert (loaded.both, loaded.how) == (("a", "b"), "its own way")
 
 
 def test_an_own_way_of_pickling_that_does_not_work_is_passed_over():
@@ -458,18 +467,24 @@ def test_an_exception_that_holds_itself_arrives():
     error = ValueError("x")
     error.me = error
     error.lock = threading.Lock()
+    error.good = 3
 
-    assert type(sent(error)) is ValueError
+    loaded = sent(error)
+
+    assert type(loaded) is ValueError
+    assert loaded.good == 3
 
 
 def test_a_large_attribute_is_left_behind_and_the_rest_arrives():
     error = KeywordOnly(code=3)
     error.data = bytes(5_000_000)
+    error.rows = [[bytes(1000), number] for number in range(5000)]
 
     loaded = sent(error)
 
     assert loaded.code == 3
     assert len(loaded.data) < 1000
+    assert isinstance(loaded.rows, str)
 
 
 def test_a_class_that_cannot_be_pickled_arrives_as_its_base():

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers.gates import pass_gate
-from helpers.wait import wait_until
 
 import burrow
 from burrow_jupyter.core import feed
 from burrow_jupyter.core.ids import parse_short
 from burrow_jupyter.engine.observer import Observer, list_burrows
+from helpers.gates import pass_gate
+from helpers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from helpers.wait import wait_until
 
 import burrow
 from burrow_jupyter.core import messages
 from burrow_jupyter.engine import session, transport
+from helpers.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

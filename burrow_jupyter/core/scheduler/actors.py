@@ -258,7 +258,8 @@ def _retry(state: State, worker: WorkerRecord, task: TaskRecord, message: messag
     for it.
     """
     actor, client = task.actor, worker.client
-    assert actor is not None and client is not None, "it has just spoken"
+    assert actor is not None, "it has just spoken"
+    assert client is not None, "it has just spoken"
     objects.unmapped(state, client, message.unmapped)
     for value in message.values:
         objects.discard(state, client, value)

@@ -35,6 +35,10 @@ def worker_exited(
     """A worker's process is gone, and everything that it had said has been heard.
 
     Args:
+        state: the burrow.
+        worker: whose process it was.
+        exit_code: of a process that ended by itself.
+        signal: that killed it.
         running: the task that it had begun and not ended, 0 if none.
     """
     how = _how(exit_code, signal)

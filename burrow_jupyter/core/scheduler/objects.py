@@ -295,7 +295,7 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
         task.worker is None or task.worker.client is not client or task.actor is not None
     ):
         task = None  # an actor keeps what it has for life
-    getter = GetRecord(client, need, task, message.values)
+    getter = GetRecord(client, need, task, values=message.values)
     for record in pending:
         if record.getters is None:
             record.getters = [getter]

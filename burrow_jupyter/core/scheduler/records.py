@@ -96,7 +96,7 @@ class GetRecord:
     __slots__ = ("client", "need", "task", "values")
 
     def __init__(
-        self, client: ClientRecord, need: int, task: TaskRecord | None, values: bool
+        self, client: ClientRecord, need: int, task: TaskRecord | None, *, values: bool
     ) -> None:
         self.client = client
         self.need = need
