@@ -6,6 +6,7 @@ act on every test that sees them, by making a server application and an event lo
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -142,6 +143,18 @@ class Burrows:
         if not head.answers:
             raise ConnectionError("nobody answers")
         return FakeObserver(head)
+
+
+@pytest.fixture
+def until():
+    """Waits on the event loop for a condition, with a bound."""
+
+    async def until(condition, within_s=5.0):
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 of things that know no events, as wait_until
+                await asyncio.sleep(0.005)
+
+    return until
 
 
 @pytest.fixture
