@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.failures import Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
+from burrow_jupyter.engine import sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,8 +98,8 @@ def register_source(filename: str, source: str, label: str = "") -> None:
 
 def label_of(filename: str) -> str:
     """Return how people call a file of a notebook's cell; "" for any other file."""
-    label = _labels.get(filename)
-    if label is not None:
+    label = _labels.get(filename) or sources.label_of_file(filename)
+    if label:
         return label
     numbered = _IPYTHON_INPUT.match(filename)
     if numbered:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.limits import INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
+from burrow_jupyter.engine import sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,14 +82,14 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
 
 
 def dump_code(value: Any, writer: SegmentWriter | None) -> Value:
-    """Pickle a function or class, by value where it is not importable."""
+    """Pickle a function or class, by value where it is not importable, with its cells' text."""
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
     outer = _collector.ids
     ids: list[int] = []
     _collector.ids = ids
     try:
-        data = cloudpickle.dumps(value, 5)
+        data = cloudpickle.dumps((value, sources.collect(value)), 5)
     finally:
         _collector.ids = outer
     if len(data) <= INLINE_MAX_BYTES or writer is None:

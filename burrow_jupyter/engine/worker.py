@@ -289,7 +289,10 @@ class Worker:
         code = self._codes.get(code_id)
         if code is None:
             value = self._code_values[code_id]
-            code = self._codes[code_id] = self.client.load(value)
+            code, texts = self.client.load(value)
+            for name, text, label in texts:
+                errors.register_source(name, text, label)
+            self._codes[code_id] = code
         return code
 
     def may_yield(self, task_id: int, ahead: int, most: int) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import lifecycle
+from burrow_jupyter.engine import sources
 from burrow_jupyter.notebook import magics
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def load(shell: InteractiveShell) -> None:
     """Register magics and start the burrow in the background."""
     magics.register(shell)
+    sources.label_of_file = lambda filename: _cell_label(shell, filename)
     lifecycle.kernel_id = _kernel_id()
     threading.Thread(target=_start, name="burrow-start", daemon=True).start()
 
@@ -24,6 +26,12 @@ def load(shell: InteractiveShell) -> None:
 def unload(shell: InteractiveShell) -> None:
     """Take the magics back; the burrow goes on until it is stopped."""
     magics.unregister(shell)
+
+
+def _cell_label(shell: InteractiveShell, filename: str) -> str:
+    """Return how people know a cell: by the number of its execution."""
+    number = getattr(shell.compile, "_filename_map", {}).get(filename)
+    return f"Cell In[{number}]" if number else ""
 
 
 def _start() -> None:

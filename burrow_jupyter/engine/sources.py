@@ -1,0 +1,77 @@
+"""Source lines of code that lies in no file: cells of a notebook, so that tracebacks can show them.
+
+A worker has the functions of a cell, but not its text. What a function can reach of such
+code is collected when it is pickled, and registered where it is unpickled.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Source = tuple[str, str, str]
+"""File name as in the code object, text, and how people know it ("Cell In[3]"; "" if nobody)."""
+
+FUNCTIONS_MAX = 200
+"""Most functions that are looked at for one that is sent."""
+SOURCE_MAX_CHARS = 100_000
+"""A cell longer than this is sent without its text."""
+
+
+def _no_label(filename: str) -> str:
+    return ""
+
+
+label_of_file: Callable[[str], str] = _no_label
+"""Says how people know a file that is none; set by the notebook layer."""
+
+
+def collect(target: Any) -> list[Source]:
+    """Return the sources of the cells that a function or class is made of."""
+    found: dict[str, Source] = {}
+    for code in _codes(target):
+        name = code.co_filename
+        if name in found or os.path.exists(name):  # 2 us less each
+            continue
+        text = "".join(linecache.getlines(name))
+        if text and len(text) <= SOURCE_MAX_CHARS:
+            found[name] = (name, text, label_of_file(name))
+    return list(found.values())
+
+
+def _codes(target: Any) -> Iterator[types.CodeType]:
+    """Yield the code of what is sent and of the functions of the notebook that it uses."""
+    pending: list[Any] = [target]
+    seen: set[int] = set()
+    while pending and len(seen) < FUNCTIONS_MAX:
+        item = pending.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, type):
+            if item.__module__ == "__main__" or item is target:
+                pending.extend(vars(item).values())
+                pending.extend(item.__bases__)
+            continue
+        item = getattr(item, "__wrapped__", None) or getattr(item, "__func__", None) or item
+        if isinstance(item, property):
+            pending.extend(f for f in (item.fget, item.fset) if f is not None)
+        elif isinstance(item, types.FunctionType):
+            if item is not target and item.__module__ != "__main__":
+                continue
+            yield item.__code__
+            names = item.__code__.co_names
+            pending.extend(item.__globals__[n] for n in names if n in item.__globals__)
+            pending.extend(cell.cell_contents for cell in item.__closure__ or () if _is_full(cell))
+
+
+def _is_full(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
