@@ -1,35 +1,28 @@
-"""All records and indexes of one burrow, and the proof that they agree.
+"""All records and indexes of one burrow.
 
 `State` is data: the functions of the neighbouring modules change it. Each index has a
-line that says exactly which records are in it; `check` verifies all of them. It runs
-after each step of tests and simulations, never in production.
+line that says exactly which records are in it; `proof.check` verifies all of them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import limits, resources
-from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler.records import (
-    ENDED,
     PLAIN_ENV,
     ActorRecord,
-    ActorState,
     ClientRecord,
     CodeRecord,
     EnvKey,
     FunctionCounts,
     ObjectRecord,
-    ObjectState,
     RunRecord,
     SegmentRecord,
     ShapeQueue,
     TaskRecord,
-    TaskState,
     WorkerRecord,
-    WorkerState,
 )
 
 if TYPE_CHECKING:
@@ -173,219 +166,4 @@ class State:
             self.dirty_actors[actor.id] = actor
 
 
-class Inconsistent(AssertionError):
-    """The records disagree: an error of the scheduler's own."""
-
-
-def check(state: State) -> None:
-    """Prove every index against the records.
-
-    Raises:
-        Inconsistent: says which record is wrong.
-    """
-    _require(not state.woken and not state.unreferenced, "work lists are not empty")
-    _check_resources(state)
-    _check_workers(state)
-    _check_tasks(state)
-    _check_objects(state)
-    _check_actors(state)
-
-
-def _require(condition: object, *what: Any) -> None:
-    if not condition:
-        raise Inconsistent(" ".join(short(w) if type(w) is int else str(w) for w in what))
-
-
-def _check_resources(state: State) -> None:
-    free = dict(state.settings.resources)
-    shares = dict.fromkeys(state.settings.gpu_ids, resources.UNIT)
-    for worker in state.workers.values():
-        if worker.lease is not None:
-            held = dict(worker.lease)
-            if worker.blocked and worker.actor is None:
-                held.pop(resources.CPU, None)
-            resources.take(resources.shape_of(held), free)
-        for gpu in worker.gpus:
-            shares[gpu] -= worker.gpu_share
-    for name in {*free, *state.free}:
-        _require(
-            free.get(name, 0) == state.free.get(name, 0),
-            f"free {name} is {state.free.get(name, 0)}, leases say {free.get(name, 0)}",
-        )
-        if name != resources.CPU:
-            _require(free.get(name, 0) >= 0, f"{name} is given out twice: {free.get(name, 0)}")
-    for gpu, share in shares.items():
-        _require(
-            share == state.gpu_free[gpu], f"GPU {gpu}: {state.gpu_free[gpu]} free, not {share}"
-        )
-        _require(share >= 0, f"GPU {gpu} is given out twice")
-
-
-def _check_workers(state: State) -> None:
-    for worker in state.workers.values():
-        _require(worker.state is not WorkerState.GONE, "gone worker is kept:", worker.id)
-        idle = worker.id in state.idle.get(worker.env, {})
-        _require(
-            idle == (worker.state is WorkerState.IDLE and not worker.gpus),
-            f"worker is {worker.state.name}, idle index says {idle}:",
-            worker.id,
-        )
-        starting = worker.id in state.starting.get(worker.env, {})
-        unreserved = worker.lease is None and worker.actor is None
-        _require(
-            starting == (worker.state is WorkerState.STARTING and unreserved),
-            f"worker is {worker.state.name}, starting index says {starting}:",
-            worker.id,
-        )
-        if worker.state is WorkerState.IDLE:
-            _require(
-                worker.lease is None and not worker.assigned, "idle worker has work:", worker.id
-            )
-        if worker.queue is not None:
-            _require(worker.id in worker.queue.leased, "leased worker not in its queue:", worker.id)
-        blocked = sum(t.state is TaskState.BLOCKED for t in worker.assigned.values())
-        _require(worker.blocked == blocked, f"worker counts {worker.blocked} blocked:", worker.id)
-        for task in worker.assigned.values():
-            _require(task.worker is worker, "assigned task names another worker:", task.id)
-            _require(
-                task.state in (TaskState.LEASED, TaskState.BLOCKED),
-                f"assigned task is {task.state.name}:",
-                task.id,
-            )
-
-
-def _check_tasks(state: State) -> None:
-    queued = {task.id for queue in state.queues.values() for task in queue.tasks if not task.worker}
-    counts: dict[str, list[int]] = {}
-    for task in state.tasks.values():
-        _require(task.state < ENDED, f"ended task ({task.state.name}) is kept:", task.id)
-        row = counts.setdefault(task.options.name, [0] * len(TaskState))
-        row[task.state] += 1
-        if task.state is TaskState.READY:
-            _require(task.id in queued, "ready task is in no queue:", task.id)
-        if task.state in (TaskState.LEASED, TaskState.BLOCKED):
-            _require(task.worker is not None, "leased task has no worker:", task.id)
-            _require(task.worker and task.id in task.worker.assigned, "not assigned:", task.id)
-        if task.state is TaskState.WAITING and task.actor is None:
-            missing = sum(state.objects[d].state is ObjectState.PENDING for d in task.deps)
-            _require(
-                task.missing == missing > 0, f"waits for {task.missing}, not {missing}:", task.id
-            )
-        if task.actor is not None and task.state is TaskState.WAITING:
-            _require(
-                any(task in lane for lane in task.actor.lanes.values()),
-                "waiting call is in no lane:",
-                task.id,
-            )
-            _require(
-                task.actor.state is not ActorState.DEAD, "call waits for a dead actor:", task.id
-            )
-    for queue in state.queues.values():
-        alive = any(t.state is TaskState.READY for t in queue.tasks)
-        _require(not alive or queue in state.waiting_queues, "queue with tasks is not listed")
-    for name, row in counts.items():
-        if name in state.functions:
-            _require(
-                state.functions[name].counts[:ENDED] == row[:ENDED], f"counts of {name} differ"
-            )
-
-
-def _expected_refs(state: State) -> dict[int, int]:
-    refs: dict[int, int] = {}
-
-    def add(ids: list[int] | set[int]) -> None:
-        for any_id in ids:
-            refs[any_id] = refs.get(any_id, 0) + 1
-
-    for client in state.clients.values():
-        add(client.held)
-    for task in state.tasks.values():
-        add(task.deps)
-        if task.args is not None:
-            add(task.args.contained)
-        if task.actor is not None:
-            add([task.actor.id])
-    for actor in state.actors.values():
-        if actor.state is not ActorState.DEAD:
-            add(actor.deps)
-            if actor.args is not None:
-                add(actor.args.contained)
-    for record in state.objects.values():
-        if record.value is not None:
-            add(record.value.contained)
-    for code in state.codes.values():
-        add(code.value.contained)
-    return refs
-
-
-def _check_objects(state: State) -> None:
-    refs = _expected_refs(state)
-    inline = shared = 0
-    for record in state.objects.values():
-        expected = refs.get(record.id, 0)
-        _require(
-            record.refs == expected, f"{record.refs} refs counted, {expected} exist:", record.id
-        )
-        if record.state is ObjectState.PENDING:
-            _require(record.task is not None, "pending object has no task:", record.id)
-            task = record.task
-            _require(task and task.id in state.tasks, "pending object of an ended task:", record.id)
-        else:
-            _require(record.refs > 0, "object without refs is kept:", record.id)
-            _require(
-                not record.getters and not record.dependants, "waiters were not woken:", record.id
-            )
-        if record.value is not None:
-            inline += len(record.value.data)
-            if record.value.segment:
-                shared += record.value.size
-                segment = state.segments.get(record.value.segment)
-                _require(
-                    segment is not None and segment.live, "object's segment is gone:", record.id
-                )
-    _require(inline == state.inline_bytes, f"{state.inline_bytes} inline bytes, not {inline}")
-    _require(shared == state.shared_bytes, f"{state.shared_bytes} shared bytes, not {shared}")
-    mapped: dict[str, int] = {}
-    for client in state.clients.values():
-        for name, count in client.mapped.items():
-            mapped[name] = mapped.get(name, 0) + count
-    for segment in state.segments.values():
-        _require(
-            segment.mapped == mapped.get(segment.name, 0), f"mappings of {segment.name} differ"
-        )
-        _require(segment.live or segment.mapped, f"segment {segment.name} is kept for nobody")
-
-
-def _check_actors(state: State) -> None:
-    refs = _expected_refs(state)
-    for actor in state.actors.values():
-        expected = refs.get(actor.id, 0)
-        _require(
-            actor.refs == expected, f"{actor.refs} handles counted, {expected} exist:", actor.id
-        )
-        calls = sum(t.actor is actor for t in state.tasks.values())
-        _require(actor.calls == calls, f"{actor.calls} calls counted, {calls} exist:", actor.id)
-        placed = actor.state in (ActorState.STARTING, ActorState.ALIVE)
-        _require(placed == (actor.worker is not None), f"{actor.state.name} and worker:", actor.id)
-        if actor.state is ActorState.ALIVE:
-            for lane in actor.lanes.values():
-                first = next((t for t in lane if t.state is TaskState.WAITING), None)
-                _require(
-                    first is None or first.missing,
-                    "alive actor leaves a call lying:",
-                    first.id if first else 0,
-                )
-        if actor.state is ActorState.DEAD:
-            _require(not actor.calls and not actor.sent, "dead actor has calls:", actor.id)
-            _require(actor.refs > 0, "dead actor without handles is kept:", actor.id)
-        else:
-            _require(
-                actor.refs or actor.options.detached or actor.state is ActorState.STARTING,
-                "actor without handles lives on:",
-                actor.id,
-            )
-    for key, actor_id in state.names.items():
-        _require(actor_id in state.actors, f"name {key} belongs to nobody:", actor_id)
-
-
-__all__ = ["PLAIN_ENV", "Inconsistent", "Settings", "State", "check"]
+__all__ = ["PLAIN_ENV", "Settings", "State"]
