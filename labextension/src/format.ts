@@ -20,10 +20,10 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${BYTE_UNITS[unit] ?? ''}`;
 }
 
-/** `0.4 s`, `12 s`, `3:05`, `1:02:05`, `2 d 3 h`. */
-export function formatDuration(seconds: number): string {
-  const value = Math.max(0, seconds);
-  if (value < 9.95) {
+/** `0.4 s`, `12 s`, `3:05`, `1:02:05`, `2 d 3 h`; in whole seconds only, if so wanted. */
+export function formatDuration(seconds: number, isWhole = false): string {
+  const value = Math.max(0, isWhole ? Math.floor(seconds) : seconds);
+  if (value < 9.95 && !isWhole) {
     return `${value.toFixed(1)} s`;
   }
   const whole = value < MINUTE_S - 0.5 ? Math.round(value) : Math.floor(value + 0.5);
@@ -87,9 +87,4 @@ export function shortName(name: string): string {
 /** The name of a GPU without its maker: every one in a machine has the same. */
 export function gpuName(name: string): string {
   return name.replace(/^(NVIDIA|AMD|Intel)\s+/, '');
-}
-
-/** Whether a resource counts bytes. */
-export function isBytes(resource: string): boolean {
-  return resource === 'memory' || resource === 'object_store_memory';
 }

@@ -34,7 +34,7 @@ test('bytes have three digits at most', () => {
 });
 
 test('durations say what matters at their size', () => {
-  table(formatDuration, [
+  table<number>(formatDuration, [
     [-3, '0.0 s'],
     [0.42, '0.4 s'],
     [9.94, '9.9 s'],
@@ -46,6 +46,11 @@ test('durations say what matters at their size', () => {
     [3725, '1:02:05'],
     [86400 * 2 + 3600 * 3 + 5, '2 d 3 h']
   ]);
+});
+
+test('what counts up by itself does so in whole seconds', () => {
+  assert.equal(formatDuration(5.97, true), '5 s');
+  assert.equal(formatDuration(59.9, true), '59 s');
 });
 
 test('counts are exact as long as they are short', () => {

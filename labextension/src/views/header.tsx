@@ -68,7 +68,7 @@ export function Header(props: {
         />
         <Tile
           label={__('Uptime')}
-          value={formatDuration(at - burrow.started_at)}
+          value={formatDuration(at - burrow.started_at, true)}
           title={__('Since %1', start.toLocaleString())}
         />
       </dl>

@@ -4,7 +4,7 @@
 
 import * as React from 'react';
 
-import { formatBytes, formatCount, formatQuantity, gpuName, isBytes, ratio } from '../format';
+import { formatBytes, formatCount, formatQuantity, gpuName, ratio } from '../format';
 import type { IResourceRow } from '../state';
 import type { IBurrowState, IWords } from '../tokens';
 import { useWords } from '../words';
@@ -12,16 +12,24 @@ import { Elided, Meter, Section } from './parts';
 
 const ALMOST_FULL = 0.9;
 
+/** The one resource that counts bytes. */
+const MEMORY = 'memory';
+
+/** The resource that Ray knows the object store by. */
+const STORE = 'object_store_memory';
+
 /** Resources, GPUs and the object store. */
 export function Resources({ state }: { state: IBurrowState }): JSX.Element {
   const words = useWords();
   const { __, _n } = words;
   const { objects, machine } = state;
   const held = objects.shared_bytes;
+  // The store has a row of its own, with what is really in it.
+  const resources = [...state.resources.values()].filter(({ id }) => id !== STORE);
   return (
     <Section title={__('Resources')}>
       <ul className="jp-Burrow-rows jp-Burrow-meters">
-        {[...state.resources.values()].map(row => (
+        {resources.map(row => (
           <Amount
             key={row.id}
             name={nameOf(row.id, words)}
@@ -73,18 +81,11 @@ function Amount(props: {
 }
 
 function nameOf(resource: string, { __ }: IWords): string {
-  switch (resource) {
-    case 'memory':
-      return __('Memory');
-    case 'object_store_memory':
-      return __('Object memory');
-    default:
-      return resource;
-  }
+  return resource === MEMORY ? __('Memory') : resource;
 }
 
 function amountOf({ id, used, total }: IResourceRow): string {
-  return isBytes(id)
+  return id === MEMORY
     ? `${formatBytes(used)} / ${formatBytes(total)}`
     : `${formatQuantity(used)} / ${formatQuantity(total)}`;
 }

@@ -146,7 +146,10 @@ const Task = React.memo(function Task(props: {
       {task.error === '' ? (
         <span className="jp-Burrow-note">{noteOf(task, isStopping, __)}</span>
       ) : (
-        <Elided text={task.error} className="jp-Burrow-note jp-Burrow-error" />
+        <Elided
+          text={task.error}
+          className={task.state === 'failed' ? 'jp-Burrow-note jp-Burrow-error' : 'jp-Burrow-note'}
+        />
       )}
       <span className="jp-Burrow-number">{seconds === null ? '' : formatDuration(seconds)}</span>
       {hasEnded(task) ? (
