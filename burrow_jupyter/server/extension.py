@@ -29,8 +29,6 @@ class BurrowExtension(ExtensionApp):
     """The server side of Burrow's panel."""
 
     name = "burrow"
-    # Burrows of kernels are shown by the server that runs the kernels, whatever else it loads.
-    load_other_extensions = True
     burrows: Burrows | None = None
 
     def initialize_handlers(self) -> None:

@@ -70,6 +70,21 @@ async def test_nobody_gets_in_without_a_token(ask_bare, head, method, path, body
     assert head.connects == 0
 
 
+@pytest.mark.parametrize("method", ["DELETE", "HEAD", "PATCH", "PUT", "POST"])
+@pytest.mark.parametrize("path", ["", f"/{SESSION}", f"/{SESSION}/events", f"/{SESSION}/stop"])
+async def test_no_other_verb_opens_a_way(http_server_client, jp_base_url, head, method, path):
+    reply = await http_server_client.fetch(
+        f"{jp_base_url}burrow/api/burrows{path}",
+        method=method,
+        raise_error=False,
+        follow_redirects=False,
+        allow_nonstandard_methods=True,
+    )
+
+    assert reply.code in {403, 405}
+    assert head.connects == 0
+
+
 @pytest.fixture
 def log_in(http_server_client, jp_base_url, jp_serverapp):
     """Logs in as a browser does; answers its cookie, less the XSRF token."""

@@ -26,7 +26,7 @@ export function Empty(props: { phase: Phase; notebook: string; actions: IActions
   const words = useWords();
   const { title, text, code, retry } = contentOf(props.phase, props.notebook, words);
   return (
-    <div className="jp-Burrow-empty" role="status">
+    <div className="jp-Burrow-empty" data-phase={props.phase.kind} role="status">
       <Picture />
       <h3>{title}</h3>
       <p>{text}</p>
