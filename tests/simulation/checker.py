@@ -196,12 +196,10 @@ class Facts:
             known = state.workers.get(number)
             if known is None or not known.assigned:
                 self.resumed.discard(number)
+        self.resumed.update(w.id for w in state.workers.values() if w.blocked)
         used: Counter[str] = Counter()
         gpus: Counter[str] = Counter()
-        for task_id, (worker, options) in self.running.items():
-            record = state.tasks.get(task_id)
-            if record is not None and record.state is TaskState.BLOCKED:
-                self.resumed.add(worker.number)
+        for worker, options in self.running.values():
             for name, units in options.shape:
                 if name == resources.CPU and worker.number in self.resumed:
                     continue
