@@ -150,7 +150,7 @@ class Observer:
                 return
             self._closed = True
         self._first.set()
-        for callback in self.on_close:
+        for callback in list(self.on_close):
             callback()
 
     def close(self) -> None:

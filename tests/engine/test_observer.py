@@ -123,3 +123,21 @@ def test_it_can_cancel_kill_and_stop(observer, tmp_path):
     observer.stop_burrow()
     assert closed.wait(20)
     wait_until(lambda: not burrow.is_initialized(), 20, "the driver to know")
+
+
+def test_calls_that_wait_for_their_turn_are_not_shown_as_running(observer, tmp_path):
+    @burrow.remote
+    class Cook:
+        def wait(self, path):
+            pass_gate(path)
+
+    cook = Cook.remote()
+    refs = [cook.wait.remote(str(tmp_path / "gate")) for _ in range(5)]
+
+    def as_expected():
+        row = function(observer, "Cook.wait")
+        return row is not None and (row.running, row.ready) == (1, 4)
+
+    wait_until(as_expected, 20, "one running and four ready")
+    (tmp_path / "gate").touch()
+    burrow.get(refs, timeout=20)

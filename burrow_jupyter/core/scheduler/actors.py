@@ -138,12 +138,14 @@ def on_ready(state: State, worker: WorkerRecord, message: messages.ActorReady) -
 
 def on_call(state: State, client: ClientRecord, message: messages.Call) -> None:
     """A client calls a method."""
+    options = state.options[message.options_id]
     task = TaskRecord(
         message.task_id,
         client,
         None,
+        state.functions.get(options.name) or state.function_of(options),
         message.options_id,
-        state.options[message.options_id],
+        options,
         message.args,
         message.deps,
         message.slots,
@@ -218,7 +220,7 @@ def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     if not actor.sent:
         task.started_at = state.now
         worker.progress_at = state.now
-    move_task(task, TaskEvent.LEASE, state.counts_of(task))
+    move_task(state, task, TaskEvent.LEASE)
     task.worker = worker
     actor.sent[task.id] = task
     worker.assigned[task.id] = task
@@ -272,7 +274,7 @@ def _await_actor(state: State, actor: ActorRecord, task: TaskRecord) -> deque[Ta
     """Put a call that its worker has let go of back to the front of its lane."""
     actor.sent.pop(task.id, None)
     task.started_at = 0.0
-    move_task(task, TaskEvent.AWAIT_ACTOR, state.counts_of(task))
+    move_task(state, task, TaskEvent.AWAIT_ACTOR)
     lane = _lane(actor, task)
     lane.appendleft(task)
     return lane

@@ -113,7 +113,7 @@ def block(state: State, task: TaskRecord, getter: GetRecord) -> None:
         task.waits.append(getter)
         return
     task.waits = [getter]
-    move_task(task, TaskEvent.BLOCK, state.counts_of(task))
+    move_task(state, task, TaskEvent.BLOCK)
     worker.blocked += 1
     if worker.blocked == 1 and worker.lease is not None:
         for name, units in worker.lease:
@@ -137,7 +137,7 @@ def unblock(state: State, task: TaskRecord) -> None:
     worker = task.worker
     if task.state is not TaskState.BLOCKED or worker is None:
         return
-    move_task(task, TaskEvent.UNBLOCK, state.counts_of(task))
+    move_task(state, task, TaskEvent.UNBLOCK)
     unblocked(state, worker, task)
 
 

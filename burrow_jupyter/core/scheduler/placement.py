@@ -35,14 +35,20 @@ from burrow_jupyter.core.scheduler.transitions import (
 if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.state import State
 
+_READY, _BUSY, _LEASE = TaskState.READY, WorkerState.BUSY, TaskEvent.LEASE
+"""Named here since a member of an enum costs 60 ns to find, and every task looks at these."""
+
 
 def enqueue(state: State, task: TaskRecord, *, front: bool = False) -> None:
     """Put a task that is READY into the queue of its shape."""
-    options = task.options
-    key = (options.shape, (options.env_vars, options.working_dir))
-    queue = state.queues.get(key)
+    queue = state.queue_of.get(task.options_id)
     if queue is None:
-        queue = state.queues[key] = ShapeQueue(*key)
+        options = task.options
+        key = (options.shape, (options.env_vars, options.working_dir))
+        queue = state.queues.get(key)
+        if queue is None:
+            queue = state.queues[key] = ShapeQueue(*key)
+        state.queue_of[task.options_id] = queue
     if front:
         queue.tasks.appendleft(task)
     else:
@@ -81,7 +87,7 @@ def _next_ready(state: State, queue: ShapeQueue) -> TaskRecord | None:
     tasks = queue.tasks
     while tasks:
         task = tasks[0]
-        if task.state is TaskState.READY:
+        if task.state is _READY:
             if not task.deps or not _has_lost_argument(state, task.deps):
                 return task
             state.woken.append(task)  # to fail: the argument was freed while it waited
@@ -104,7 +110,7 @@ def _feed(state: State, queue: ShapeQueue) -> None:
         worker = _worker_for(state, queue)
         if worker is None:
             break
-        if worker.state is WorkerState.BUSY:
+        if worker.state is _BUSY:
             _assign(state, worker, tasks.popleft())
     if tasks and queue.roomy:
         _hold_ahead(state, queue)
@@ -112,37 +118,31 @@ def _feed(state: State, queue: ShapeQueue) -> None:
 
 def _hold_ahead(state: State, queue: ShapeQueue) -> None:
     """Give work ahead, one task each in turn, to the workers that have room."""
-    roomy = queue.roomy
-    if _oversubscribed(state, queue.shape):
+    roomy, tasks = queue.roomy, queue.tasks
+    if state.free.get(resources.CPU, 0) < 0 and _oversubscribed(state, queue.shape):
         return
-    while roomy and len(queue.tasks) > queue.starting:
+    while roomy and len(tasks) > queue.starting:
         for worker in list(roomy.values()):
-            if not _has_room(worker):
-                del roomy[worker.id]  # comes back when one of its tasks ends
+            if (
+                worker.load_s >= limits.HELD_AHEAD_TARGET_S
+                or not 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
+                or worker.blocked
+                or worker.taking_back
+                or worker.state is not _BUSY
+            ):
+                del roomy[worker.id]  # it has no room now; one of its tasks ends, and it has
                 continue
             task = _next_ready(state, queue)
-            if task is None or not _may_be_held(task) or len(queue.tasks) <= queue.starting:
+            if task is None or len(tasks) <= queue.starting:
                 return
-            _assign(state, worker, queue.tasks.popleft())
-
-
-def _has_room(worker: WorkerRecord) -> bool:
-    return (
-        worker.load_s < limits.HELD_AHEAD_TARGET_S
-        and 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
-        and not worker.blocked
-        and not worker.taking_back
-        and worker.state is WorkerState.BUSY
-    )
-
-
-def _may_be_held(task: TaskRecord) -> bool:
-    code = task.code
-    return (
-        code is not None
-        and 0 <= code.average_s <= limits.HELD_AHEAD_LONGEST_S
-        and not task.options.max_calls
-    )
+            code = task.code
+            if (
+                code is None
+                or not 0 <= code.average_s <= limits.HELD_AHEAD_LONGEST_S
+                or task.options.max_calls
+            ):
+                return
+            _assign(state, worker, tasks.popleft())
 
 
 def _oversubscribed(state: State, shape: resources.Shape) -> bool:
@@ -221,8 +221,7 @@ def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         worker.queue.roomy[worker.id] = worker
     elif len(assigned) == 1:
         state.held_ahead[worker.id] = worker
-    counts = state.counts_of(task)
-    move_task(task, TaskEvent.LEASE, counts)
+    move_task(state, task, _LEASE)
     task.worker = worker
     assigned[task.id] = task
     code = task.code
@@ -517,6 +516,6 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
 
 def requeue(state: State, task: TaskRecord) -> None:
     """A task that was leased and had not begun queues again, in front."""
-    move_task(task, TaskEvent.RETURN, state.counts_of(task))
+    move_task(state, task, TaskEvent.RETURN)
     task.started_at = 0.0
     enqueue(state, task, front=True)

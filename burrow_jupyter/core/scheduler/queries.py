@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.core import feed, messages, resources
+from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import objects
 from burrow_jupyter.core.scheduler.records import (
@@ -65,16 +65,20 @@ _TASK_WORDS = {
 }
 
 
+def _side_by_side(worker: WorkerRecord) -> int:
+    """Return how many calls run at once there; what is beyond them waits its turn."""
+    if worker.actor is None or not worker.actor.options.out_of_order:
+        return 1
+    return worker.actor.options.max_concurrency or limits.ACTOR_MAX_CONCURRENCY_ASYNC
+
+
 def task_word(task: TaskRecord) -> str:
     """Return a task's state for people; one that is held ahead has not begun."""
     worker = task.worker
-    if (
-        task.state is TaskState.LEASED
-        and worker is not None
-        and worker.actor is None
-        and next(iter(worker.assigned)) != task.id
-    ):
-        return "ready"
+    if task.state is TaskState.LEASED and worker is not None:
+        side_by_side = _side_by_side(worker)
+        if side_by_side == 1 and next(iter(worker.assigned)) != task.id:
+            return "ready"
     return _TASK_WORDS[task.state]
 
 
@@ -147,9 +151,10 @@ def function_rows(state: State, names: list[str]) -> list[feed.FunctionRow]:
     """Return the counts of these functions. Tasks held ahead count as ready."""
     ahead: dict[str, int] = {}
     for worker in state.workers.values():
-        if worker.actor is None and len(worker.assigned) > 1:
+        most = _side_by_side(worker)
+        if len(worker.assigned) > most:
             for index, task in enumerate(worker.assigned.values()):
-                if index:
+                if index >= most:
                     ahead[task.options.name] = ahead.get(task.options.name, 0) + 1
     rows = []
     for name in names:

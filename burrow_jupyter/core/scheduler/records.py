@@ -120,6 +120,7 @@ class TaskRecord:
         "error",
         "estimate_s",
         "forced",
+        "function",
         "id",
         "items",
         "method",
@@ -143,6 +144,7 @@ class TaskRecord:
         task_id: int,
         client: ClientRecord,
         code: CodeRecord | None,
+        function: FunctionCounts,
         options_id: int,
         options: TaskOptions,
         args: Value | None,
@@ -176,6 +178,7 @@ class TaskRecord:
         self.method = ""
         self.retries = 0  # of an actor's call, when the actor crashes or the call raises
         self.children: list[int] | None = None
+        self.function = function  # where its states are counted
         self.estimate_s = 0.0  # of its run, as counted in its worker's load
         self.items = 0  # that its generator has yielded
         self.taken = 0  # of them, by the consumer; -1: it wants no more

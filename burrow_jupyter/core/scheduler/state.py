@@ -107,6 +107,8 @@ class State:
 
         self.queues: dict[tuple[resources.Shape, EnvKey], ShapeQueue] = {}
         """By shape and environment: every queue that was ever needed."""
+        self.queue_of: dict[int, ShapeQueue] = {}
+        """By id of options: the same queues."""
         self.waiting_queues: dict[ShapeQueue, None] = {}
         """Queues that have tasks, in order of their first need."""
 
@@ -140,9 +142,9 @@ class State:
         if client is not None and client.peer >= 0:
             self.sends.append((client.peer, message))
 
-    def counts_of(self, task: TaskRecord) -> list[int]:
-        """Return the counts of a task's function, and note that they change."""
-        name = task.options.name
+    def function_of(self, options: TaskOptions) -> FunctionCounts:
+        """Return where calls of a function are counted."""
+        name = options.name
         record = self.functions.get(name)
         if record is None:
             if len(self.functions) >= limits.FUNCTIONS_MAX:
@@ -150,10 +152,13 @@ class State:
                 record = self.functions.get(name)
             if record is None:
                 record = self.functions[name] = FunctionCounts(name)
+        return record
+
+    def task_changed(self, task: TaskRecord) -> None:
+        """Note that observers are to see this task and the counts of its function anew."""
         if self.observed:
-            self.dirty_functions[name] = record
+            self.dirty_functions[task.function.name] = task.function
             self.dirty_tasks[task.id] = task
-        return record.counts
 
     def worker_changed(self, worker: WorkerRecord) -> None:
         """Note that observers are to see this worker anew."""

@@ -49,10 +49,10 @@ class Scheduler:
         """
         state = self.state
         state.now = now
+        client = state.peers.get(peer)
         for message in batch:
-            client = state.peers.get(peer)
             if client is None:
-                self._hello(peer, message)
+                client = self._hello(peer, message)
             else:
                 handler = _HANDLERS.get(type(message))
                 if handler is None:
@@ -142,7 +142,7 @@ class Scheduler:
             while state.unreferenced:
                 actors.unreferenced(state, state.unreferenced.popleft())
 
-    def _hello(self, peer: int, message: Any) -> None:
+    def _hello(self, peer: int, message: Any) -> ClientRecord:
         if not isinstance(message, messages.Hello):
             msg = f"the first message was {type(message).__name__}, not Hello"
             raise ProtocolError(msg)
@@ -171,6 +171,7 @@ class Scheduler:
             worker.client = client
             worker.pid = message.pid
             placement.worker_ready(state, worker)
+        return client
 
 
 # ---- one handler per message -----------------------------------------------------------

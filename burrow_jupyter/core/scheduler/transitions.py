@@ -7,6 +7,7 @@ its state and the event, and leaves the record as it was.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler.records import (
@@ -17,6 +18,9 @@ from burrow_jupyter.core.scheduler.records import (
     WorkerRecord,
     WorkerState,
 )
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.state import State
 
 
 class TaskEvent(IntEnum):
@@ -104,20 +108,23 @@ WORKER_TABLE: dict[WorkerState, dict[WorkerEvent, WorkerState]] = {
 }
 
 
-def move_task(task: TaskRecord, event: TaskEvent, counts: list[int]) -> None:
-    """Change a task's state; `counts` are those of its function.
+def move_task(state: State, task: TaskRecord, event: TaskEvent) -> None:
+    """Change a task's state, and the counts of its function with it.
 
     Raises:
         InvalidTransition: the table has no such pair.
     """
-    state = task.state
+    before = task.state
     try:
-        after = TASK_TABLE[state][event]
+        after = TASK_TABLE[before][event]
     except KeyError:
-        raise _impossible("task", task.id, state, event) from None
+        raise _impossible("task", task.id, before, event) from None
     task.state = after
-    counts[state] -= 1
+    counts = task.function.counts
+    counts[before] -= 1
     counts[after] += 1
+    if state.observed:
+        state.task_changed(task)
 
 
 def move_actor(actor: ActorRecord, event: ActorEvent) -> None:
