@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.failures import WorkerDied
+from burrow_jupyter.core.failures import UserError, WorkerDied
 from burrow_jupyter.core.options import FOREVER
 from burrow_jupyter.core.scheduler import leases
 from burrow_jupyter.core.scheduler.proof import check
@@ -108,13 +108,28 @@ class Facts:
     def said(self, client: Client, message: Any) -> None:
         """The head sends a message."""
         self._reads(client, message)
-        if isinstance(message, messages.Run):
+        if isinstance(message, messages.Deliver):
+            self._failed(message)
+        elif isinstance(message, messages.Run):
             self.world.require(
                 message.task_id not in self.cancelled,
                 f"{message.task_id:x} is sent although it was cancelled",
             )
         elif isinstance(message, messages.Interrupt):
             self.cancelled.add(message.task_id)
+
+    def _failed(self, message: messages.Deliver) -> None:
+        """A call that failed for crashes, or raised, was tried as often as it may be, exactly."""
+        failure = message.failure
+        if not isinstance(failure, WorkerDied | UserError) or failure.task_id in self.lanes:
+            return
+        task_id = failure.task_id
+        retried = isinstance(failure, WorkerDied) or self.options[task_id].retry_exceptions
+        if retried and task_id not in self.cancelled:
+            self.world.require(
+                self.starts[task_id] == 1 + self.budgets[task_id],
+                f"{task_id:x} failed after {self.starts[task_id]} starts",
+            )
 
     def exited(self, client: Client) -> None:
         """The head knows that a process is gone: it reads nothing any more."""
@@ -340,18 +355,3 @@ def check_nothing_left(world: World) -> None:
         require(not any(row.counts[:ENDED]), f"counts of {name}: {row.counts}")
     for client in state.clients.values():
         require(not client.tasks, f"client {client.id} has tasks")
-    _check_crash_budgets(world)
-
-
-def _check_crash_budgets(world: World) -> None:
-    """A task that failed for crashes was tried as often as it may be, exactly."""
-    facts = world.facts
-    for driver in world.drivers:
-        for entry in driver.entries.values():
-            failure = entry.failure
-            if isinstance(failure, WorkerDied):
-                starts = facts.starts[failure.task_id]
-                world.require(
-                    starts == 1 + facts.budgets[failure.task_id],
-                    f"{failure.task_id:x} failed for crashes after {starts} starts",
-                )
