@@ -9,8 +9,11 @@ return x * x
 burrow.get([square.remote(n) for n in range(4)])
 """
 
+import sys as _sys
+
 from burrow import exceptions
 from burrow_jupyter import __version__
+from burrow_jupyter.api import lifecycle as _lifecycle
 from burrow_jupyter.api.actors import (
     ActorClass,
     ActorHandle,
@@ -104,3 +107,18 @@ def unload_ipython_extension(shell: object) -> None:
     from burrow_jupyter.notebook import extension  # noqa: PLC0415  # only notebooks load IPython
 
     extension.unload(shell)  # type: ignore[arg-type]  # IPython gives its shell
+
+
+def _wire_notebook() -> None:
+    """Make a notebook's displays and output work also without `%load_ext burrow`."""
+    from IPython import get_ipython  # noqa: PLC0415  # is loaded, or we would not be asked
+
+    shell = get_ipython()
+    if shell is not None:
+        from burrow_jupyter.notebook import extension  # noqa: PLC0415  # only notebooks load IPython
+
+        extension.wire(shell)
+
+
+if "IPython" in _sys.modules:
+    _lifecycle.before_open.append(_wire_notebook)

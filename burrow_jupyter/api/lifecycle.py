@@ -199,6 +199,8 @@ def _check(
 
 def _open(asked: dict[str, Any]) -> Backend:
     global _fork_hook  # noqa: PLW0603  # registered once, with the first session
+    for prepare in before_open:
+        prepare()
     opened: Backend
     if asked["mode"] == "inline":
         opened = backends.open_inline(
@@ -246,6 +248,8 @@ def show_output(backend: Backend) -> None:
     client.on_notice = noticed
 
 
+before_open: list[Any] = []
+"""Called, without arguments, before a session is opened."""
 on_open: list[Any] = []
 """Called with each session that is opened; the notebook layer looks in here."""
 

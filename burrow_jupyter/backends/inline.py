@@ -545,9 +545,20 @@ class InlineBackend:
                 for space, name in self._names
                 if everywhere or space == namespace
             ]
-        if what in ("describe tasks", "describe actors"):
-            return [{"id": short(i), "state": "finished"} for i in args[0]]
+        if what == "describe tasks":
+            return [self._describe(object_id) for object_id in args[0]]
+        if what == "describe actors":
+            rows = {row["id"]: row for row in self.ask("actors")}
+            return [rows.get(short(i), {"id": short(i), "state": "unknown"}) for i in args[0]]
+        if what == "count tasks":
+            words = [self._describe(object_id)["state"] for object_id in args[0]]
+            return {"counts": {word: words.count(word) for word in set(words)}, "names": {}}
         return []
+
+    def _describe(self, object_id: int) -> dict[str, Any]:
+        found = self._objects.get(object_id)
+        word = "unknown" if found is None else ("failed" if found.failure else "finished")
+        return {"id": short(object_id), "state": word, "exists": found is not None}
 
     def open_run(self, label: str, cell_id: str, message_id: str) -> int:
         """Return an id: calls run within their cell."""

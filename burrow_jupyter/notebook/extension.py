@@ -1,4 +1,8 @@
-"""`%load_ext burrow`: wires the notebook layer to a kernel, once, however often it is loaded."""
+"""`%load_ext burrow`: wires the notebook layer to a shell, once, however often it is loaded.
+
+The same happens, without magics and without a start in the background, when a cell
+imports burrow and uses it.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,76 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import lifecycle
+from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.engine import sources
 from burrow_jupyter.notebook import magics
+from burrow_jupyter.notebook.live import Live
+from burrow_jupyter.notebook.output import Output
+from burrow_jupyter.notebook.runs import Runs
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
+class _Wiring:
+    """What was hooked into one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.runs = Runs(shell)
+        self.output = Output(self.runs, getattr(shell, "kernel", None))
+        self.live = Live(shell, self.runs)
+        self.runs.hook()
+        self.live.hook()
+        sources.label_of_file = lambda filename: _cell_label(shell, filename)
+        lifecycle.kernel_id = _kernel_id()
+        lifecycle.on_open.append(self.opened)
+        backend = context.current_or_none()
+        if backend is not None:
+            self.opened(backend)
+
+    def opened(self, backend: Any) -> None:
+        """A session was opened."""
+        client = getattr(backend, "client", None)
+        if client is not None:
+            self.output.attach(client)
+
+    def undo(self) -> None:
+        """Leave the shell as it was."""
+        self.live.unhook()
+        self.runs.unhook()
+        lifecycle.on_open.remove(self.opened)
+        sources.label_of_file = lambda filename: ""
+        backend = context.current_or_none()
+        if backend is not None:
+            lifecycle.show_output(backend)
+
+
+_wiring: _Wiring | None = None
+
+
+def wire(shell: InteractiveShell) -> _Wiring:
+    """Hook into a shell, unless that was done."""
+    global _wiring  # noqa: PLW0603  # a process has one shell
+    if _wiring is None or _wiring.shell is not shell:
+        _wiring = _Wiring(shell)
+    return _wiring
+
+
 def load(shell: InteractiveShell) -> None:
-    """Register magics and start the burrow in the background."""
+    """Register magics, hook in, and start the burrow in the background."""
+    wire(shell)
     magics.register(shell)
-    sources.label_of_file = lambda filename: _cell_label(shell, filename)
-    lifecycle.kernel_id = _kernel_id()
     threading.Thread(target=_start, name="burrow-start", daemon=True).start()
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magics back; the burrow goes on until it is stopped."""
+    """Take it all back; the burrow goes on until it is stopped."""
+    global _wiring  # noqa: PLW0603  # see wire
     magics.unregister(shell)
+    if _wiring is not None:
+        _wiring.undo()
+        _wiring = None
 
 
 def _cell_label(shell: InteractiveShell, filename: str) -> str:
@@ -47,5 +102,4 @@ def _kernel_id() -> str:
         name = Path(get_connection_file()).stem
     except Exception:  # noqa: BLE001  # a shell that is no kernel
         return ""
-    prefix: Any = "kernel-"
-    return name.removeprefix(prefix) if name.startswith(prefix) else ""
+    return name.removeprefix("kernel-") if name.startswith("kernel-") else ""

@@ -1,4 +1,4 @@
-"""`%burrow`: status, start, stop, restart. Parses, then calls the API."""
+"""`%burrow`: status, start, stop, restart, help. Parses, then calls the API."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 NAME = "burrow"
+HELP = """\
+%burrow            how the burrow stands
+%burrow start      start one: --cpus 4, --gpus 2, --resources '{"license": 2}'
+%burrow stop       end it, with every task and actor
+%burrow restart    end it and start one anew, as before or with the options of start
+%burrow help       this list"""
 
 
 class _UsageError(Exception):
@@ -32,7 +38,10 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(prog="%burrow", add_help=False)
     parser.add_argument(
-        "command", nargs="?", default="status", choices=["status", "start", "stop", "restart"]
+        "command",
+        nargs="?",
+        default="status",
+        choices=["status", "start", "stop", "restart", "help"],
     )
     parser.add_argument("--cpus", type=float, help="CPUs that tasks may use")
     parser.add_argument("--gpus", type=int, help="GPUs, taken at their word")
@@ -63,6 +72,8 @@ def run(line: str) -> None:
         print(lifecycle.restart(**asked))  # noqa: T201
     elif given.command == "start":
         print(lifecycle.init(**asked))  # noqa: T201
+    elif given.command == "help":
+        print(HELP)  # noqa: T201
     else:
         print(status())  # noqa: T201
 

@@ -15,6 +15,7 @@ from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
     ClientRecord,
+    ObjectRecord,
     ObjectState,
     TaskRecord,
     TaskState,
@@ -247,13 +248,56 @@ def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[
         record = state.objects.get(object_id)
         task = record.task if record is not None else None
         task = task or state.tasks.get(object_id) or ended.get(object_id)
+        row: dict[str, Any] = {"id": short(object_id), "state": _object_word(record)}
         if task is not None:
-            rows.append(_plain(task_row(task)))
+            row = _plain(task_row(task))
+        row["exists"] = record is not None
+        value = record.value if record is not None else None
+        row["size_bytes"] = 0 if value is None else len(value.data) + value.size
+        rows.append(row)
+    return rows
+
+
+def _object_word(record: ObjectRecord | None) -> str:
+    """Return how the task stood that made an object and is forgotten."""
+    if record is None:
+        return "unknown"
+    return "failed" if record.failure is not None else "finished"
+
+
+def _count_tasks(state: State, client: ClientRecord, ids: list[int]) -> dict[str, Any]:
+    """Count the tasks that make these objects, by state; cheap for many."""
+    counts: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for object_id in ids:
+        record = state.objects.get(object_id)
+        task = state.tasks.get(object_id) or (record.task if record is not None else None)
+        if task is None:
+            word = _object_word(record)
         else:
-            word = "unknown"
-            if record is not None:
-                word = "failed" if record.failure is not None else "finished"
-            rows.append({"id": short(object_id), "state": word})
+            word = task_word(task) if task.state < TaskState.FINISHED else _TASK_WORDS[task.state]
+            names[task.options.name] = names.get(task.options.name, 0) + 1
+        counts[word] = counts.get(word, 0) + 1
+    return {"counts": counts, "names": names}
+
+
+def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
+    """Say how the runs stand of which there are tasks, in the order asked."""
+    rows = []
+    for run_id in ids:
+        run = state.runs.get(run_id)
+        if run is None:
+            continue
+        row: dict[str, Any] = dict.fromkeys(_TASK_WORDS.values(), 0)
+        for task in run.tasks.values():
+            row[task_word(task)] += 1
+        for task_state, count in enumerate(run.ended):
+            if count:
+                row[_TASK_WORDS[TaskState(task_state)]] += count
+        row["run"] = run_id
+        row["label"] = run.label
+        row["elapsed_s"] = (state.now if run.tasks else run.changed_at) - run.begun_at
+        rows.append(row)
     return rows
 
 
@@ -340,7 +384,9 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "named actor": _named,
     "named actors": _named_actors,
     "describe tasks": _describe_tasks,
+    "count tasks": _count_tasks,
     "describe actors": _describe_actors,
+    "describe runs": _describe_runs,
     "tasks": _tasks,
     "actors": _actors,
     "objects": _objects,

@@ -354,14 +354,17 @@ class SegmentRecord:
 class RunRecord:
     """One execution of one cell."""
 
-    __slots__ = ("cell_id", "id", "label", "message_id", "tasks")
+    __slots__ = ("begun_at", "cell_id", "changed_at", "ended", "id", "label", "message_id", "tasks")
 
-    def __init__(self, run_id: int, label: str, cell_id: str, message_id: str) -> None:
+    def __init__(self, run_id: int, label: str, cell_id: str, message_id: str, now: float) -> None:
         self.id = run_id
         self.label = label
         self.cell_id = cell_id
         self.message_id = message_id
         self.tasks: dict[int, TaskRecord] = {}  # unfinished
+        self.ended = [0] * len(TaskState)  # tasks that have ended, by state
+        self.begun_at = now
+        self.changed_at = now  # when a task ended last
 
 
 class FunctionCounts:

@@ -201,7 +201,7 @@ def _define_options(state: State, client: ClientRecord, message: messages.Define
 def _define_run(state: State, client: ClientRecord, message: messages.DefineRun) -> None:
     if message.run_id not in state.runs:
         state.runs[message.run_id] = RunRecord(
-            message.run_id, message.label, message.cell_id, message.message_id
+            message.run_id, message.label, message.cell_id, message.message_id, state.now
         )
 
 

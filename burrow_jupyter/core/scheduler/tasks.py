@@ -269,6 +269,8 @@ def _end(state: State, task: TaskRecord, event: TaskEvent) -> None:
         run = state.runs.get(task.run_id)
         if run is not None:
             run.tasks.pop(task.id, None)
+            run.ended[task.state] += 1
+            run.changed_at = state.now
     args, deps, actor = task.args, task.deps, task.actor
     task.args = None
     task.deps = []

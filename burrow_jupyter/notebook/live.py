@@ -1,0 +1,258 @@
+"""Follows what is shown until it is final, and rewrites the outputs in place.
+
+One thread serves all views. It looks at most ten times a second, spends at most a
+twentieth of its time on looking, slows down when nothing changes, and rests, until the
+next cell runs, when nothing has changed for a minute.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from IPython.utils.dir2 import get_real_method
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.actors import ActorHandle
+from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.notebook import html, views
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.notebook.runs import Run, Runs
+
+GRACE_S = 0.15
+"""What is done so soon is shown done at once, without a flicker."""
+FASTEST_S, SLOWEST_S = 0.1, 1.0
+DUTY = 20
+"""Looking may take one part in so many of the time."""
+REST_AFTER_S = 60.0
+FOLLOWED_MAX = 200
+"""Views followed at once; the oldest beyond keep what they last said."""
+
+
+class _Shown:
+    """A view, and where it is shown."""
+
+    def __init__(self, view: views.View, session: int, run: Run | None) -> None:
+        self.view = view
+        self.session = session
+        self.run = run
+        self.display_id = f"burrow-{uuid.uuid4().hex}"
+        self.last: views.Bundle = {}
+
+
+class Live:
+    """The live outputs of one kernel."""
+
+    def __init__(self, shell: InteractiveShell, runs: Runs) -> None:
+        """Follow nothing yet."""
+        self._shell = shell
+        self._runs = runs
+        self._kernel: Any = getattr(shell, "kernel", None)
+        self._shown: list[_Shown] = []
+        self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def hook(self) -> None:
+        """Have futures and actors shown live from now on."""
+        formatters = self._shell.display_formatter
+        assert formatters is not None, "every shell has one"
+        if self._kernel is None:
+            plain = formatters.formatters["text/plain"]
+            plain.for_type(ObjectRef, self._pretty)
+            plain.for_type(ActorHandle, self._pretty)
+            return
+        displayed = formatters.ipython_display_formatter
+        for kind in (ObjectRef, ActorHandle, list, tuple, dict):
+            displayed.for_type(kind, self._display)
+        self._runs.on_begin.append(self._cell_begins)
+        self._runs.on_end.append(self._cell_ends)
+
+    def unhook(self) -> None:
+        """Show them as any object."""
+        formatters = self._shell.display_formatter
+        assert formatters is not None, "every shell has one"
+        if self._kernel is None:
+            for plain in (ObjectRef, ActorHandle):
+                formatters.formatters["text/plain"].pop(plain, None)
+            return
+        for kind in (ObjectRef, ActorHandle, list, tuple, dict):
+            formatters.ipython_display_formatter.pop(kind, None)
+        self._runs.on_begin.remove(self._cell_begins)
+        self._runs.on_end.remove(self._cell_ends)
+
+    # ---- showing -----------------------------------------------------------------------
+
+    def _view(self, thing: Any) -> tuple[views.View, Any] | None:
+        view = views.view_of(thing, self._format)
+        backend = context.current_or_none()
+        if view is None or backend is None:
+            return None
+        try:
+            self._look_first(view, backend)
+        except Exception:  # noqa: BLE001  # of an ended session, or one that ends now
+            view.lost()
+        return view, backend
+
+    def _look_first(self, view: views.View, backend: Backend) -> None:
+        until = time.monotonic() + GRACE_S
+        pause_s = 0.001
+        view.look(backend)
+        while not view.final and not isinstance(view, views.ActorsView):
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                break
+            backend.wait_for(lambda: False, min(pause_s, left_s))
+            pause_s *= 2
+            view.look(backend)
+
+    def _display(self, thing: Any) -> None:
+        """Show a thing; called by IPython, which shows it as it always does if we refuse."""
+        found = self._view(thing)
+        if found is None:
+            own = get_real_method(thing, "_ipython_display_")
+            if own is None:
+                raise NotImplementedError
+            own()
+            return
+        view, backend = found
+        shown = _Shown(view, backend.session, self._runs.current())
+        shown.last = view.bundle()
+        self._shell.display_pub.publish(shown.last, transient={"display_id": shown.display_id})
+        if not view.final:
+            self._follow(shown)
+
+    def _pretty(self, thing: Any, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's call
+        found = None if cycle else self._view(thing)
+        printer.text(repr(thing) if found is None else found[0].bundle()["text/plain"])
+
+    def _format(self, value: Any) -> tuple[str, str]:
+        """Return a value's text and HTML as a cell would show them; never raises."""
+        formatters = self._shell.display_formatter
+        assert formatters is not None, "every shell has one"
+        try:
+            plain = str(_formatted(formatters.formatters["text/plain"], value))
+        except Exception as error:  # noqa: BLE001  # the user's own repr
+            plain = f"<{type(value).__name__}: its repr raised {type(error).__name__}>"
+        if len(plain) > views.TEXT_MAX:
+            plain = f"{plain[: views.TEXT_MAX]}…"
+        rich = ""
+        try:
+            found = _formatted(formatters.formatters["text/html"], value)
+            if found and len(found) <= views.HTML_MAX:
+                rich = html.block(found)
+            elif not found:
+                picture = _formatted(formatters.formatters["image/png"], value)
+                rich = html.image(picture) if isinstance(picture, str) else ""
+        except Exception:  # noqa: BLE001  # the user's own; the text is there
+            rich = ""
+        return plain, rich
+
+    # ---- following ---------------------------------------------------------------------
+
+    def _follow(self, shown: _Shown) -> None:
+        with self._lock:
+            self._shown.append(shown)
+            del self._shown[:-FOLLOWED_MAX]
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="burrow-live", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def _cell_begins(self, run: Run) -> None:
+        """A cell that runs again has a new output: its old one is followed no more."""
+        if run.cell_id:
+            with self._lock:
+                self._shown = [
+                    s for s in self._shown if s.run is None or s.run.cell_id != run.cell_id
+                ]
+        self._wake.set()
+
+    def _cell_ends(self, run: Run) -> None:
+        """Show what is true now: who runs a notebook without a screen saves at this moment."""
+        if any(shown.run is run for shown in self._shown):
+            self.look()
+
+    def look(self) -> bool:
+        """Look at every view once; say whether there was news."""
+        with self._looking:
+            with self._lock:
+                everything = list(self._shown)
+            news = False
+            for shown in everything:
+                news |= self._look_at(shown)
+            with self._lock:
+                self._shown = [s for s in self._shown if not s.view.final]
+            return news
+
+    def _look_at(self, shown: _Shown) -> bool:
+        backend = context.current_or_none()
+        try:
+            if backend is None or backend.session != shown.session:
+                shown.view.lost()
+            else:
+                shown.view.look(backend)
+        except Exception:  # noqa: BLE001  # the burrow ends while we ask
+            if backend is not None and not backend.closed:
+                return False
+            shown.view.lost()
+        bundle = shown.view.bundle()
+        if bundle == shown.last:
+            return False
+        shown.last = bundle
+        self._publish(shown, bundle)
+        return True
+
+    def _publish(self, shown: _Shown, bundle: views.Bundle) -> None:
+        kernel = self._kernel
+        content = {
+            "data": bundle,
+            "metadata": {},
+            "transient": {"display_id": shown.display_id},
+        }
+        # The display is found by its id; programs that run notebooks take an update only
+        # from the cell that they wait for.
+        run = self._runs.latest if self._runs.latest.active else shown.run
+        parent = run.parent if run is not None else {}
+        kernel.session.send(
+            kernel.iopub_thread,
+            "update_display_data",
+            content,
+            parent=parent,
+            ident=b"update_display_data",
+        )
+
+    def _work(self) -> None:
+        pause_s = FASTEST_S
+        changed_at = time.monotonic()
+        while True:
+            began = time.monotonic()
+            if self.look():
+                pause_s = FASTEST_S
+                changed_at = time.monotonic()
+            else:
+                pause_s = min(SLOWEST_S, pause_s * 1.2)
+            now = time.monotonic()
+            with self._lock:
+                if not self._shown:
+                    self._thread = None
+                    return
+            self._wake.clear()
+            if now - changed_at > REST_AFTER_S:
+                self._wake.wait()
+                changed_at = time.monotonic()
+            elif self._wake.wait(max(pause_s, DUTY * (now - began))):
+                pause_s = FASTEST_S
+
+
+def _formatted(formatter: Any, value: Any) -> Any:
+    """Format without IPython's wrapper, which would print a traceback into some cell."""
+    wrapped: Any = type(formatter).__call__
+    return wrapped.__wrapped__(formatter, value)

@@ -1,0 +1,153 @@
+"""Runs: which execution of which cell the calling code belongs to.
+
+A run begins when a cell does and is known by the message that asked for it. Code keeps
+its run across `await` (a context variable) and in threads that it starts; the head hears
+of a run with the first task that it launches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from burrow_jupyter.backends.protocol import Backend
+
+KEEP = 1_000
+"""Runs of which output still finds its cell; older ones print where the notebook prints."""
+
+
+class Run:
+    """One execution of one cell."""
+
+    __slots__ = ("active", "cell_id", "id", "message_id", "number", "parent", "session")
+
+    def __init__(self, parent: dict[str, Any], number: int) -> None:
+        """Args:
+        parent: the message that asked for the execution, {} outside Jupyter.
+        number: of the execution, as in `In[number]`.
+        """
+        self.parent = parent
+        self.number = number
+        self.message_id: str = parent.get("header", {}).get("msg_id", "")
+        self.cell_id: str = parent.get("metadata", {}).get("cellId", "")
+        self.active = True
+        self.id = 0  # in the session of that number; 0 while the head has not heard of it
+        self.session = 0
+
+    @property
+    def label(self) -> str:
+        """How people know the run."""
+        return f"In[{self.number}]"
+
+
+class Runs:
+    """The runs of one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        """Follow nothing yet; see `hook`."""
+        self._shell = shell
+        self._var: ContextVar[Run | None] = ContextVar("burrow_run", default=None)
+        self._known: OrderedDict[int, Run] = OrderedDict()
+        self._lock = threading.Lock()
+        self.latest = Run({}, 0)
+        self._start_thread: Callable[[threading.Thread], None] | None = None
+        self.on_begin: list[Callable[[Run], None]] = []
+        self.on_end: list[Callable[[Run], None]] = []
+
+    # ---- following the shell -----------------------------------------------------------
+
+    def hook(self) -> None:
+        """Follow the shell from now on; the cell that runs now counts too."""
+        self._shell.events.register("pre_run_cell", self._begin)
+        self._shell.events.register("post_run_cell", self._end)
+        self._begin(None)
+        context.set_run_provider(self.id_of_caller)
+        self._hand_on_to_threads()
+
+    def unhook(self) -> None:
+        """Follow the shell no more."""
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        self._shell.events.unregister("post_run_cell", self._end)
+        context.set_run_provider(None)
+        if self._start_thread is not None:
+            threading.Thread.start = self._start_thread  # type: ignore[method-assign, assignment]  # as it was
+            self._start_thread = None
+
+    def _begin(self, info: Any) -> None:
+        parent: dict[str, Any] = {}
+        if hasattr(self._shell, "get_parent"):
+            parent = self._shell.get_parent() or {}
+        run = Run(parent, self._shell.execution_count)
+        self._var.set(run)
+        self.latest = run
+        for callback in self.on_begin:
+            callback(run)
+
+    def _end(self, result: Any) -> None:
+        run = self._var.get()
+        if run is not None:
+            run.active = False
+            for callback in self.on_end:
+                callback(run)
+
+    def _hand_on_to_threads(self) -> None:
+        # A thread belongs to the run that started it, for as long as it lives; what the
+        # kernel runs meanwhile is somebody else's. Python gives a thread an empty context.
+        original = self._start_thread = threading.Thread.start
+        var = self._var
+
+        def start(thread: threading.Thread) -> None:
+            run = var.get() or getattr(threading.current_thread(), "_burrow_run", None)
+            if run is not None:
+                thread._burrow_run = run  # type: ignore[attr-defined]  # noqa: SLF001  # a slot of ours
+            original(thread)
+
+        threading.Thread.start = start  # type: ignore[method-assign, assignment]  # given back by unhook
+
+    # ---- asking ------------------------------------------------------------------------
+
+    def current(self) -> Run | None:
+        """Return the run that the caller belongs to."""
+        run = self._var.get()
+        if run is None:
+            run = getattr(threading.current_thread(), "_burrow_run", None)
+        return run
+
+    def id_of_caller(self) -> int:
+        """Return the id of the caller's run in the session that runs; 0 if it has none."""
+        run = self._var.get() or self.current()
+        if run is None:
+            return 0
+        backend = context.current_or_none()
+        if backend is None:
+            return 0
+        if run.session != backend.session:
+            self._open(run, backend)
+        return run.id
+
+    def _open(self, run: Run, backend: Backend) -> None:
+        with self._lock:
+            if run.session == backend.session:
+                return
+            run.id = backend.open_run(run.label, run.cell_id, run.message_id)
+            run.session = backend.session
+            self._known[run.id] = run
+            while len(self._known) > KEEP:
+                self._known.popitem(last=False)
+
+    def find(self, run_id: int) -> Run | None:
+        """Return a run by its id in the session that runs."""
+        backend = context.current_or_none()
+        run = self._known.get(run_id)
+        if run is None or backend is None or run.session != backend.session:
+            return None
+        return run

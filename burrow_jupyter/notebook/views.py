@@ -1,0 +1,305 @@
+"""What futures, lists of futures and actors look like, from first sight to final state.
+
+A view holds ids, never refs: showing a thing does not keep it alive. `look` asks the
+head how things stand; `bundle` is what is shown, and saved.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import actors, refs
+from burrow_jupyter.notebook import html
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from burrow_jupyter.backends.protocol import Backend
+
+Bundle = dict[str, Any]
+UNFINISHED = ("waiting", "ready", "running", "blocked")
+ENDED = ("finished", "failed", "cancelled", "unknown")
+VALUE_MAX_BYTES = 8_000_000
+"""A larger result is not fetched to be shown."""
+TEXT_MAX = 2_000
+HTML_MAX = 200_000
+LIST_VALUES = 10
+LIST_VALUE_CHARS = 60
+ACTORS_SHOWN = 12
+_PHRASES = {
+    "waiting": "waits for its arguments",
+    "ready": "waits for a free worker",
+    "blocked": "waits in get()",
+    "running": "running",
+    "finished": "finished",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "unknown": "nobody holds it any more",
+}
+
+
+class View:
+    """Something shown, followed until `final`."""
+
+    final = False
+
+    def look(self, backend: Backend) -> None:
+        """Ask how it stands."""
+        raise NotImplementedError
+
+    def lost(self) -> None:
+        """The burrow has ended."""
+        raise NotImplementedError
+
+    def bundle(self) -> Bundle:
+        """Return what is to be shown now."""
+        raise NotImplementedError
+
+
+def _took(row: dict[str, Any], now: float) -> str:
+    """Return how long a task has run, if it has begun."""
+    started = row.get("started_at") or 0.0
+    ended = row.get("ended_at") or 0.0
+    if not started:
+        return ""
+    return html.duration(max(0.0, (ended or now) - started))
+
+
+class FutureView(View):
+    """One future: state, then value or error."""
+
+    def __init__(self, ref: refs.ObjectRef[Any], show: Any) -> None:
+        """Args: show: formats a value: `(text, html)`."""
+        self._id = ref.id
+        self._show = show
+        self._row: dict[str, Any] = {"state": "waiting"}
+        self._value: tuple[str, str] | None = None
+        self._note = ""
+
+    def look(self, backend: Backend) -> None:
+        """Ask; fetch the value once it is there and not too large."""
+        row = backend.ask("describe tasks", [self._id])[0]
+        self._row = row
+        if row["state"] in ENDED:
+            self.final = True
+            if row["state"] == "finished":
+                self._fetch(backend, row)
+
+    def _fetch(self, backend: Backend, row: dict[str, Any]) -> None:
+        if not row.get("exists"):
+            self._note = "nobody holds the result"
+        elif row.get("size_bytes", 0) > VALUE_MAX_BYTES:
+            self._note = f"{html.size(row['size_bytes'])}, get() fetches it"
+        else:
+            # Counted like a ref of the user's for as long as it takes, so that it stays.
+            backend.adopt(self._id)
+            held: refs.ObjectRef[Any] = refs.ObjectRef(self._id, backend)
+            try:
+                value = backend.get([held.id], 5.0)[0]
+            except Exception:  # noqa: BLE001  # freed, or its type cannot be rebuilt here
+                self._note = "get() shows the result"
+            else:
+                self._value = self._show(value)
+
+    def lost(self) -> None:
+        """The burrow ended before the task did."""
+        self._row = {**self._row, "state": "cancelled", "error": "the burrow has ended"}
+        self.final = True
+
+    def bundle(self) -> Bundle:
+        """Return state and name, then what came of it."""
+        row = self._row
+        state = row["state"]
+        who = row.get("name") or "ObjectRef"
+        took = _took(row, time.time())
+        phrase = _PHRASES[state] if row.get("name") or state != "finished" else "stored"
+        if took:
+            phrase += {"finished": " in ", "failed": " after ", "cancelled": " after "}.get(
+                state, ", "
+            )
+            phrase += took
+        again = f"attempt {row['attempt']}" if row.get("attempt", 1) > 1 else ""
+        said = html.listed([phrase, again, self._note])
+        text = f"{who}: {said}"
+        lines = [html.line(html.mark(state), html.name(who), html.words(said))]
+        if row.get("error") and state in ("failed", "cancelled"):
+            text += f"\n{row['error']}"
+            lines.append(html.code(row["error"]))
+        if self._value is not None:
+            plain, rich = self._value
+            text += f"\n{plain}"
+            lines.append(rich or html.code(plain))
+        return {"text/plain": text, "text/html": html.view(*lines)}
+
+
+class FuturesView(View):
+    """Many futures: how many are done, then the first failure or a few values."""
+
+    def __init__(self, many: Sequence[refs.ObjectRef[Any]], show: Any) -> None:
+        """Args: show: formats a value: `(text, html)`."""
+        self._ids = [ref.id for ref in many]
+        self._show = show
+        self._counts: dict[str, int] = {"waiting": len(self._ids)}
+        self._names: dict[str, int] = {}
+        self._began = time.monotonic()
+        self._took = 0.0
+        self._tail = ""
+        self._error = ""
+
+    def look(self, backend: Backend) -> None:
+        """Count; when all have ended, fetch what the last line says."""
+        said = backend.ask("count tasks", self._ids)
+        counts, self._names = said["counts"], said["names"] or self._names
+        self._counts = counts
+        self._took = time.monotonic() - self._began
+        if not any(counts.get(state) for state in UNFINISHED):
+            self.final = True
+            self._finish(backend)
+
+    def _finish(self, backend: Backend) -> None:
+        if self._counts.get("failed"):
+            for start in range(0, len(self._ids), 1000):
+                rows = backend.ask("describe tasks", self._ids[start : start + 1000])
+                failed = next((row for row in rows if row["state"] == "failed"), None)
+                if failed is not None:
+                    self._error = failed.get("error", "")
+                    return
+        first = self._ids[:LIST_VALUES]
+        rows = backend.ask("describe tasks", first)
+        if not all(row.get("exists") for row in rows):
+            return
+        if sum(row.get("size_bytes", 0) for row in rows) > VALUE_MAX_BYTES:
+            return
+        for object_id in first:
+            backend.adopt(object_id)
+        held: list[refs.ObjectRef[Any]] = [refs.ObjectRef(i, backend) for i in first]
+        try:
+            values = backend.get([ref.id for ref in held], 5.0)
+        except Exception:  # noqa: BLE001  # freed, or a type that cannot be rebuilt here
+            return
+        parts = []
+        for value in values:
+            plain = " ".join(self._show(value)[0].split())
+            parts.append(
+                plain if len(plain) <= LIST_VALUE_CHARS else f"{plain[: LIST_VALUE_CHARS - 1]}…"
+            )
+        if len(self._ids) > LIST_VALUES:
+            parts.append("…")
+        self._tail = f"[{', '.join(parts)}]"
+
+    def lost(self) -> None:
+        """The burrow ended before the tasks did."""
+        done = {state: n for state, n in self._counts.items() if state in ENDED}
+        open_ = len(self._ids) - sum(done.values())
+        self._counts = {**done, "cancelled": done.get("cancelled", 0) + open_}
+        self._error = self._error or "the burrow has ended"
+        self.final = True
+
+    def bundle(self) -> Bundle:
+        """Return how many are done of how many, and a bar."""
+        counts = self._counts
+        total = len(self._ids)
+        who = next(iter(self._names)) if len(self._names) == 1 else "ObjectRefs"
+        done = sum(counts.get(state, 0) for state in ENDED)
+        running = counts.get("running", 0) + counts.get("blocked", 0)
+        waiting = counts.get("waiting", 0) + counts.get("ready", 0)
+        head = f"{total:,} of {total:,} done" if self.final else f"{done:,} of {total:,} done"
+        said = html.listed(
+            [
+                head,
+                f"{counts['failed']:,} failed" if counts.get("failed") else "",
+                f"{counts['cancelled']:,} cancelled" if counts.get("cancelled") else "",
+                f"{running:,} running" if running else "",
+                f"{waiting:,} waiting" if waiting else "",
+                html.duration(self._took) if self._took else "",
+            ]
+        )
+        state = "running" if not self.final else "finished"
+        if counts.get("failed") or counts.get("cancelled"):
+            state = "failed" if counts.get("failed") else "cancelled"
+        lines = [html.line(html.mark(state), html.name(who), html.bar(counts), html.words(said))]
+        text = f"{who}: {said}"
+        if self._error:
+            text += f"\n{self._error}"
+            lines.append(html.code(self._error))
+        if self._tail:
+            text += f"\n{self._tail}"
+            lines.append(html.code(self._tail))
+        return {"text/plain": text, "text/html": html.view(*lines)}
+
+
+class ActorsView(View):
+    """One or more actors: class, state, queue, process."""
+
+    def __init__(self, handles: Sequence[actors.ActorHandle]) -> None:
+        """Remember whom to ask for."""
+        self._ids = [handle._id for handle in handles]  # noqa: SLF001  # the API layer's own id
+        self._class = [handle._info.name for handle in handles]  # noqa: SLF001  # shown at once
+        self._rows: list[dict[str, Any]] = [{"state": "pending"} for _ in self._ids]
+
+    def look(self, backend: Backend) -> None:
+        """Ask."""
+        rows = backend.ask("describe actors", self._ids)
+        self._rows = rows
+        self.final = all(row["state"] in ("dead", "unknown") for row in rows)
+
+    def lost(self) -> None:
+        """The burrow ended, and every actor with it."""
+        self._rows = [
+            row if row["state"] == "dead" else {**row, "state": "ended", "pid": 0}
+            for row in self._rows
+        ]
+        self.final = True
+
+    def _line(self, row: dict[str, Any], class_name: str) -> tuple[str, str]:
+        state = row["state"]
+        word = {"alive": "idle", "ended": "ended with the burrow", "unknown": "dead"}.get(
+            state, state
+        )
+        if state == "alive" and row.get("method"):
+            word = f"runs {row['method']}()"
+        parts = [
+            word,
+            f"{row['queued']:,} queued" if row.get("queued") else "",
+            html.several(row.get("finished", 0), "call") + " done",
+            f"restarted {row['restarts']}x" if row.get("restarts") else "",
+            f"process {row['pid']}" if row.get("pid") else "",
+            str(row.get("reason", "")) if state == "dead" else "",
+        ]
+        said = html.listed(parts)
+        who = row.get("class_name") or class_name
+        called = f'"{row["name"]}"' if row.get("name") else ""
+        text = f"{who} {called}: {said}" if called else f"{who}: {said}"
+        busy = "running" if state == "alive" and row.get("method") else state
+        return text, html.line(
+            html.mark(busy), html.name(who), html.words(called), html.words(said)
+        )
+
+    def bundle(self) -> Bundle:
+        """Return a line an actor."""
+        pairs = zip(self._rows, self._class, strict=True)
+        shown = [self._line(*pair) for pair in itertools.islice(pairs, ACTORS_SHOWN)]
+        if len(self._rows) > ACTORS_SHOWN:
+            more = f"and {len(self._rows) - ACTORS_SHOWN:,} more; burrow.actors() lists them all"
+            shown.append((more, html.line(html.words(more))))
+        return {
+            "text/plain": "\n".join(text for text, _ in shown),
+            "text/html": html.view(*(rich for _, rich in shown)),
+        }
+
+
+def view_of(shown: Any, show: Any) -> View | None:
+    """Return the view of a future, an actor or a collection of either; `None` of all else."""
+    if isinstance(shown, refs.ObjectRef):
+        return FutureView(shown, show)
+    if isinstance(shown, actors.ActorHandle):
+        return ActorsView([shown])
+    items = list(shown.values()) if isinstance(shown, dict) else shown
+    if isinstance(items, list | tuple) and items:
+        if all(isinstance(item, refs.ObjectRef) for item in items):
+            return FuturesView(items, show)
+        if all(isinstance(item, actors.ActorHandle) for item in items):
+            return ActorsView(items)
+    return None
