@@ -31,6 +31,8 @@ FASTEST_S, SLOWEST_S = 0.1, 1.0
 DUTY = 20
 """Looking may take one part in so many of the time."""
 REST_AFTER_S = 60.0
+AT_CELL_END = 20
+"""Views that are looked at when a cell ends, which must not take long."""
 FOLLOWED_MAX = 200
 """Views followed at once; the oldest beyond keep what they last said."""
 
@@ -176,15 +178,15 @@ class Live:
         self._wake.set()
 
     def _cell_ends(self, run: Run) -> None:
-        """Show what is true now: who runs a notebook without a screen saves at this moment."""
-        if any(shown.run is run for shown in self._shown):
-            self.look()
+        """Show what is true now: programs that run notebooks hear updates only until here."""
+        if self._shown:
+            self.look(AT_CELL_END)
 
-    def look(self) -> bool:
-        """Look at every view once; say whether there was news."""
+    def look(self, newest: int = FOLLOWED_MAX) -> bool:
+        """Look at the newest views once; say whether there was news."""
         with self._looking:
             with self._lock:
-                everything = list(self._shown)
+                everything = self._shown[-newest:]
             news = False
             for shown in everything:
                 news |= self._look_at(shown)
@@ -219,8 +221,7 @@ class Live:
         }
         # The display is found by its id; programs that run notebooks take an update only
         # from the cell that they wait for.
-        run = self._runs.latest if self._runs.latest.active else shown.run
-        parent = run.parent if run is not None else {}
+        parent = self._runs.latest.parent
         kernel.session.send(
             kernel.iopub_thread,
             "update_display_data",

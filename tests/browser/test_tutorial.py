@@ -30,6 +30,16 @@ def test_the_tutorial_runs_and_the_panel_shows_its_burrow(notebook: NotebookPage
     code = [index for index, cell in enumerate(cells) if cell["cell_type"] == "code"]
     for index in code[:-1]:  # the last one ends the burrow
         notebook.run_cell(index)
+        if cells[index]["id"] == "simmering-soup":
+            notebook.wait_text(index, "running")
+            notebook.wait_text(index, "finished in")
+            notebook.wait_text(index, "hot soup")
+        if cells[index]["id"] == "row-of-pots":
+            notebook.wait_text(index, "waiting")
+            notebook.screenshot("tutorial-pots")
+            notebook.wait_text(index, "8 of 8 done")
+        if cells[index]["id"] == "the-pan-itself":
+            notebook.wait_text(index, "idle")
     wait_until(lambda: "Pan" in panel.inner_text(), 30, "the panel to show the pan")
     notebook.screenshot("tutorial-light")
     notebook.set_theme("JupyterLab Dark")

@@ -314,6 +314,7 @@ class NotebookPage:
         self.page.wait_for_function(
             "name => document.body.dataset.jpThemeName === name", arg=name, timeout=30_000
         )
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def screenshot(self, name: str) -> Path:
         """Keeps a picture of the page among the artifacts of the test run."""
