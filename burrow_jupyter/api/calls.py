@@ -77,6 +77,8 @@ def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = Fa
         )
     except Ended as ended:
         error = ValueError(str(ended))
+    except KeyboardInterrupt as interrupt:
+        raise interrupt.with_traceback(None) from None  # how we wait is nobody's concern
     else:
         return values[0] if single else values
     raise error from None

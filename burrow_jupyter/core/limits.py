@@ -71,6 +71,10 @@ ACTOR_MAX_CONCURRENCY_ASYNC = 1000
 CRASH_LOOP_MAX = 3
 """Workers that may die while starting, in a row, before what they were started for fails."""
 
+CANCEL_GRACE_S = 0.6
+"""From interrupting the tasks of a cell until the process of one that goes on is ended: all
+is to be over within a second of a click on stop."""
+
 STOP_GRACE_S = 1.0
 """From asking a process group to end until it is killed."""
 

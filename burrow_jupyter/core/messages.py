@@ -165,7 +165,11 @@ class Cancel(Message, tag=14):
 
 
 class CancelRun(Message, tag=15):
-    """Cancel everything that one run launched and that has not ended."""
+    """Cancel everything that one run launched and that has not ended.
+
+    What runs is interrupted; its process is ended if it goes on for `CANCEL_GRACE_S`, with
+    `force` at once. Actors stay.
+    """
 
     run_id: int
     force: bool = False

@@ -88,6 +88,7 @@ class Head:
         self._newborn: deque[int] = deque()
         """Connections of workers, in the order in which the zygote tells of them."""
         self._kill_at: dict[int, float] = {}
+        self._kill_if: dict[tuple[int, int], float] = {}  # only if it runs this task then
         self._publisher = publisher
         self._refusals = 0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -149,6 +150,10 @@ class Head:
         for worker_id, at in list(self._kill_at.items()):
             if at <= now:
                 self._kill(worker_id)
+        for (worker_id, task_id), at in list(self._kill_if.items()):
+            if at <= now:
+                del self._kill_if[worker_id, task_id]
+                self._kill_in_task(worker_id, task_id)
         self._scheduler.tick(now)
 
     def _wake_at(self, at: float) -> None:
@@ -327,10 +332,15 @@ class Head:
                 self._stop_reason = f"the zygote is gone: {error}"
         elif isinstance(order, commands.StopWorker):
             at = self.now() + order.grace_s
-            self._kill_at[order.worker_id] = at
-            if order.grace_s <= 0:
+            if order.task_id and order.grace_s <= 0:
+                self._kill_in_task(order.worker_id, order.task_id)
+            elif order.task_id:
+                self._kill_if[order.worker_id, order.task_id] = at
+                self._wake_at(at)
+            elif order.grace_s <= 0:
                 self._kill(order.worker_id)
             else:
+                self._kill_at[order.worker_id] = at
                 self._wake_at(at)
         elif isinstance(order, commands.WakeAt):
             self._wake_at(order.at)
@@ -355,6 +365,13 @@ class Head:
         else:  # it is not born yet: look again
             self._kill_at[worker_id] = self.now() + 0.01
         self._wake_at(self._kill_at[worker_id])
+
+    def _kill_in_task(self, worker_id: int, task_id: int) -> None:
+        """Kill a worker if it runs this task, and not the next one by now."""
+        if task_id not in self._scheduler.state.tasks:
+            return
+        if journal.running(self._places.store, worker_id) == task_id:
+            self._kill(worker_id)
 
     def _unlink(self, name: str) -> None:
         directory = self._places.spill if name.endswith("-d") else self._places.store

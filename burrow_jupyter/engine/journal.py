@@ -41,8 +41,6 @@ class Journal:
             path_of(store_dir, worker_id), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600
         )
         try:
-            # A sparse file: the few pages that are written to are all it takes. Should
-            # shared memory be full, posix_fallocate says so here and not as SIGBUS later.
             # Should shared memory be full, this says so, and not a SIGBUS later.
             os.posix_fallocate(descriptor, 0, JOURNAL_BYTES)
             self._map = mmap.mmap(descriptor, JOURNAL_BYTES)
@@ -79,6 +77,16 @@ def read(store_dir: str, worker_id: int) -> tuple[int, bytes]:
         return 0, b""
     task_id, length = _HEAD.unpack_from(data)
     return task_id, data[_HEAD.size : _HEAD.size + length]
+
+
+def running(store_dir: str, worker_id: int) -> int:
+    """Return the task that a living worker has begun last, 0 if none."""
+    try:
+        with open(path_of(store_dir, worker_id), "rb") as stream:  # as above
+            data = stream.read(_ID.size)
+    except FileNotFoundError:
+        return 0
+    return int(_ID.unpack(data)[0]) if len(data) == _ID.size else 0
 
 
 def remove(store_dir: str, worker_id: int) -> None:

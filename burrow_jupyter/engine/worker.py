@@ -194,9 +194,9 @@ class Worker:
             self._side_by_side.interrupt(task_id)
             return
         running = current.process_wide
-        if running.task_id == task_id and self._in_user:
+        if running.task_id == task_id:
             running.cancelled = True
-            if self.actor is None:
+            if self.actor is None and self._in_user:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _on_sigint(self, number: int, frame: Any) -> None:
@@ -260,6 +260,8 @@ class Worker:
                 if timer:
                     signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
                 self._in_user = True
+                if call.now.cancelled and self.actor is None:
+                    raise KeyboardInterrupt  # it came while the arguments were fetched  # noqa: TRY301
                 call.run()
                 self._in_user = False
         except KeyboardInterrupt:

@@ -2,11 +2,15 @@
 
 A run begins when a cell does and is known by the message that asked for it. Code keeps
 its run across `await` (a context variable) and in threads that it starts; the head hears
-of a run with the first task that it launches.
+of a run with the first task that it launches. When a cell is interrupted, what it has launched is
+cancelled, and nothing else.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 import threading
 from collections import OrderedDict
 from contextvars import ContextVar
@@ -57,8 +61,10 @@ class Runs:
         self._shell = shell
         self._var: ContextVar[Run | None] = ContextVar("burrow_run", default=None)
         self._known: OrderedDict[int, Run] = OrderedDict()
+        self._active: dict[str, Run] = {}
         self._lock = threading.Lock()
         self.latest = Run({}, 0)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._start_thread: Callable[[threading.Thread], None] | None = None
         self.on_begin: list[Callable[[Run], None]] = []
         self.on_end: list[Callable[[Run], None]] = []
@@ -72,6 +78,7 @@ class Runs:
         self._begin(None)
         context.set_run_provider(self.id_of_caller)
         self._hand_on_to_threads()
+        self._wake_loop_by_signals()
 
     def unhook(self) -> None:
         """Follow the shell no more."""
@@ -81,23 +88,36 @@ class Runs:
         if self._start_thread is not None:
             threading.Thread.start = self._start_thread  # type: ignore[method-assign, assignment]  # as it was
             self._start_thread = None
+        if self._loop is not None:
+            self._loop.remove_signal_handler(signal.SIGURG)
+            self._loop = None
 
     def _begin(self, info: Any) -> None:
-        parent: dict[str, Any] = {}
-        if hasattr(self._shell, "get_parent"):
-            parent = self._shell.get_parent() or {}
-        run = Run(parent, self._shell.execution_count)
+        run = Run(self._parent(), self._shell.execution_count)
         self._var.set(run)
+        self._active[run.message_id] = run
         self.latest = run
         for callback in self.on_begin:
             callback(run)
 
     def _end(self, result: Any) -> None:
-        run = self._var.get()
-        if run is not None:
-            run.active = False
-            for callback in self.on_end:
-                callback(run)
+        # A cell that awaits has a context of its own, which is over by now.
+        run = self._active.pop(self._parent().get("header", {}).get("msg_id", ""), None)
+        if run is None:
+            return
+        run.active = False
+        error = None if result is None else result.error_in_exec
+        if result is None or isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+            backend = context.current_or_none()
+            if backend is not None and run.session == backend.session:
+                backend.cancel_run(run.id)
+        for callback in self.on_end:
+            callback(run)
+
+    def _parent(self) -> dict[str, Any]:
+        if hasattr(self._shell, "get_parent"):
+            return self._shell.get_parent() or {}
+        return {}
 
     def _hand_on_to_threads(self) -> None:
         # A thread belongs to the run that started it, for as long as it lives; what the
@@ -112,6 +132,15 @@ class Runs:
             original(thread)
 
         threading.Thread.start = start  # type: ignore[method-assign, assignment]  # given back by unhook
+
+    def _wake_loop_by_signals(self) -> None:
+        # ipykernel's handler of SIGINT schedules the end of an awaiting cell on its loop
+        # without waking it (tornado takes the handler for code that the loop runs), so that
+        # the stop button had no effect before something else happened. A loop with a handler
+        # for any one signal is woken by all.
+        with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
+            self._loop = asyncio.get_running_loop()
+            self._loop.add_signal_handler(signal.SIGURG, lambda: None)
 
     # ---- asking ------------------------------------------------------------------------
 

@@ -155,8 +155,16 @@ class World:
         if worker is None:
             return
         if order.task_id:
-            if worker.journal_running == order.task_id:
-                worker.die(signal=9)
+
+            def stop() -> None:
+                known = order.task_id in self.scheduler.state.tasks
+                if known and worker.journal_running == order.task_id:
+                    worker.die(signal=9)
+
+            if order.grace_s:
+                self.after(order.grace_s + self.delay(), stop)
+            else:
+                stop()
         else:
             self.after(order.grace_s + self.delay(), lambda: worker.die(signal=9))
 

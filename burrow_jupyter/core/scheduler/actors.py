@@ -165,6 +165,9 @@ def on_call(state: State, client: ClientRecord, message: messages.Call) -> None:
     actor.refs += 1
     actor.calls += 1
     state.actor_changed(actor)
+    if task.parent and tasks.is_orphan(state, task):
+        tasks.fail(state, task, Cancelled(task.id, task.options.name))
+        return
     if actor.state is ActorState.DEAD:
         tasks.fail(state, task, death_of(actor))
         return

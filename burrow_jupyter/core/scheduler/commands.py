@@ -20,11 +20,11 @@ class StartWorker(msgspec.Struct, frozen=True):
 
 
 class StopWorker(msgspec.Struct, frozen=True):
-    """See to it that this process ends: now, or within `grace_s` of having been told."""
+    """See to it that this process ends: now, or after `grace_s` if it lives by then."""
 
     worker_id: int
     grace_s: float
-    task_id: int = 0  # end it only if its journal says that it runs this task now; 0: anyway
+    task_id: int = 0  # end it only if it is this task that it runs then; 0: anyway
 
 
 class Unlink(msgspec.Struct, frozen=True):

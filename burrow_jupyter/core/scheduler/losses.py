@@ -140,7 +140,7 @@ def client_lost(state: State, client: ClientRecord, *, of_task: int | None) -> N
     state.clients.pop(client.id, None)
     for task in list(client.tasks.values()):
         if task.id in state.tasks and (of_task is None or 0 < of_task == task.parent):
-            tasks.on_cancel(state, task, force=client.role == "driver", recursive=True)
+            tasks.on_cancel(state, task, kill_after_s=0.0 if client.role == "driver" else None)
         elif task.options.num_returns == STREAMING:
             tasks.on_credit(state, messages.StreamCredit(task.id, -1))  # nobody takes more
     if of_task != 0:

@@ -354,7 +354,17 @@ class SegmentRecord:
 class RunRecord:
     """One execution of one cell."""
 
-    __slots__ = ("begun_at", "cell_id", "changed_at", "ended", "id", "label", "message_id", "tasks")
+    __slots__ = (
+        "begun_at",
+        "cancelled",
+        "cell_id",
+        "changed_at",
+        "ended",
+        "id",
+        "label",
+        "message_id",
+        "tasks",
+    )
 
     def __init__(self, run_id: int, label: str, cell_id: str, message_id: str, now: float) -> None:
         self.id = run_id
@@ -365,6 +375,7 @@ class RunRecord:
         self.ended = [0] * len(TaskState)  # tasks that have ended, by state
         self.begun_at = now
         self.changed_at = now  # when a task ended last
+        self.cancelled = False  # what its tasks submit from now on is cancelled too
 
 
 class FunctionCounts:

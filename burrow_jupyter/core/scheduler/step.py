@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from burrow_jupyter.core import messages
+from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.scheduler import actors, leases, losses, objects, placement, queries, tasks
 from burrow_jupyter.core.scheduler.commands import Command, Stop
 from burrow_jupyter.core.scheduler.records import (
@@ -217,15 +217,15 @@ def _cancel(state: State, client: ClientRecord, message: messages.Cancel) -> Non
         record = state.objects.get(message.object_id)
         task = record.task if record is not None else None
     if task is not None:
-        tasks.on_cancel(state, task, force=message.force, recursive=message.recursive)
+        kill_after_s = 0.0 if message.force else None
+        tasks.on_cancel(state, task, kill_after_s=kill_after_s, recursive=message.recursive)
 
 
 def _cancel_run(state: State, client: ClientRecord, message: messages.CancelRun) -> None:
     run = state.runs.get(message.run_id)
     if run is not None:
-        for task in list(run.tasks.values()):
-            if task.id in state.tasks:
-                tasks.on_cancel(state, task, force=message.force, recursive=True)
+        kill_after_s = 0.0 if message.force else limits.CANCEL_GRACE_S
+        tasks.on_cancel_run(state, run, kill_after_s=kill_after_s)
 
 
 def _kill(state: State, client: ClientRecord, message: messages.Kill) -> None:

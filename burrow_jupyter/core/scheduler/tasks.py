@@ -31,7 +31,7 @@ from burrow_jupyter.core.scheduler.records import (
 from burrow_jupyter.core.scheduler.transitions import TaskEvent, move_task
 
 if TYPE_CHECKING:
-    from burrow_jupyter.core.scheduler.records import ActorRecord
+    from burrow_jupyter.core.scheduler.records import ActorRecord, RunRecord
     from burrow_jupyter.core.scheduler.state import State
 
 _WAITING, _PENDING = TaskState.WAITING, ObjectState.PENDING
@@ -62,7 +62,9 @@ def on_submit(state: State, client: ClientRecord, message: messages.Submit) -> N
         state.now,
     )
     register(state, client, task)
-    if task.code is None:
+    if task.parent and is_orphan(state, task):
+        fail(state, task, Cancelled(task.id, task.options.name))
+    elif task.code is None:
         fail(state, task, EngineError(f"the code of {task.options.name} was never sent"))
     elif not task.deps:
         move_task(state, task, TaskEvent.ARGUMENTS_READY)
@@ -361,17 +363,40 @@ def retry(state: State, task: TaskRecord) -> None:
     placement.enqueue(state, task, front=True)
 
 
-def on_cancel(state: State, task: TaskRecord, *, force: bool, recursive: bool) -> None:
-    """Cancel a task, and with `recursive` what it has submitted."""
+def on_cancel(
+    state: State, task: TaskRecord, *, kill_after_s: float | None = None, recursive: bool = True
+) -> None:
+    """Cancel a task, and with `recursive` what it has submitted.
+
+    A function that runs is interrupted; with `kill_after_s` its process is ended if it
+    still runs by then. A method goes on, told that nobody wants its result.
+    """
     pending = [task]
     while pending:
         current = pending.pop()
         if recursive and current.children:
             pending.extend(state.tasks[child] for child in current.children if child in state.tasks)
-        _cancel_one(state, current, force=force)
+        _cancel_one(state, current, kill_after_s)
 
 
-def _cancel_one(state: State, task: TaskRecord, *, force: bool) -> None:
+def on_cancel_run(state: State, run: RunRecord, *, kill_after_s: float) -> None:
+    """Cancel everything of a run, also what its tasks have yet to submit."""
+    run.cancelled = True
+    for task in list(run.tasks.values()):
+        if task.id in state.tasks:
+            on_cancel(state, task, kill_after_s=kill_after_s)
+
+
+def is_orphan(state: State, task: TaskRecord) -> bool:
+    """Say whether a cancelled task of a cancelled run has submitted this one."""
+    run = state.runs.get(task.run_id)
+    if run is None or not run.cancelled:
+        return False
+    parent = state.tasks.get(task.parent)
+    return parent is None or parent.cancelled
+
+
+def _cancel_one(state: State, task: TaskRecord, kill_after_s: float | None) -> None:
     if task.state in (TaskState.WAITING, TaskState.READY):
         fail(state, task, Cancelled(task.id, task.options.name))
         if task.actor is not None:
@@ -382,9 +407,9 @@ def _cancel_one(state: State, task: TaskRecord, *, force: bool) -> None:
         return
     task.cancelled = True
     state.send(worker.client, messages.Interrupt(task.id))
-    if force and task.actor is None:
+    if kill_after_s is not None and task.actor is None:
         # Its end, and the start of the next, may be on their way: the process is ended
         # only if it is this task that it runs.
-        task.forced = True
-        if next(iter(worker.assigned)) == task.id:
-            state.commands.append(StopWorker(worker.id, 0.0, task.id))
+        task.forced = kill_after_s <= 0
+        if kill_after_s or next(iter(worker.assigned)) == task.id:
+            state.commands.append(StopWorker(worker.id, kill_after_s, task.id))
