@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 _SPECIAL = ("__ray_ready__", "__ray_call__", "__ray_terminate__")
 METHOD_MARK = "__burrow_method__"
+_BACKPRESSURE = "_generator_backpressure_num_objects"
+NO_ASYNC_BACKPRESSURE = (
+    f"{_BACKPRESSURE} cannot be used with async actors: a producer that waits would stop "
+    "every other call of the actor's loop"
+)
 OLD_HANDLE = (
     "this actor handle belongs to a session that has ended; "
     "create the actor again in the running one"
@@ -95,6 +100,8 @@ class ClassInfo:
             if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
                 self.is_async = True
             self.methods[name] = _Method(cls.__name__, name, function, skip_first=not bound)
+        if self.is_async and any(m.options.backpressure for m in self.methods.values()):
+            raise ValueError(NO_ASYNC_BACKPRESSURE)
         for name in _SPECIAL:
             self.methods[name] = _Method(cls.__name__, name, _anything, skip_first=False)
 
@@ -367,6 +374,8 @@ class ActorHandle:
         if context.current_or_none() is not backend:
             raise ActorHandleNotFoundError(OLD_HANDLE)
         options = known.options
+        if given and self._options.is_async and given.get(_BACKPRESSURE):
+            raise ValueError(NO_ASYNC_BACKPRESSURE)
         retries = known.given.get("max_task_retries", self._options.max_task_retries)
         if given:
             merged = {**known.given, **given}

@@ -11,11 +11,21 @@ own that could crash, be interrupted or be killed in the middle.
 from __future__ import annotations
 
 import secrets
+import sys
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.backends.code import pickle_code
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages, resources
-from burrow_jupyter.core.failures import ActorDied, EngineError, ObjectLost, Upstream
+from burrow_jupyter.core.failures import (
+    ActorDied,
+    EngineError,
+    ObjectLost,
+    Upstream,
+    UserError,
+    one_line,
+    root_of,
+)
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, serialization
 from burrow_jupyter.engine.execute import TERMINATE, Call, ExitActor, OpenMpThreads, arguments
@@ -34,9 +44,10 @@ CLIENT_ID = 1
 class _Object:
     """A value or a failure, and how many refs there are to it."""
 
-    __slots__ = ("count", "failure", "value")
+    __slots__ = ("asked", "count", "failure", "value")
 
     def __init__(self, value: Value | None, failure: Failure | None) -> None:
+        self.asked = False
         self.value = value
         self.failure = failure
         self.count = 1
@@ -73,8 +84,8 @@ class _Client:
         return load(value)
 
     def dump(self, value: Any) -> Value:
-        """Take a copy of the user's value."""
-        return serialization.dump(value, None)
+        """Take a copy of the user's value; what it refers to lives on from now."""
+        return self._backend.keep(serialization.dump(value, None))
 
     def put(self, value: Any) -> int:
         """Store a value of the user's."""
@@ -148,6 +159,7 @@ class InlineBackend:
         self._names: dict[tuple[str, str], int] = {}
         self._items: list[messages.Yielded] = []
         self._waiting: dict[int, list[Any]] = {}
+        self._reported: set[int] = set()
 
     @property
     def closed(self) -> bool:
@@ -163,15 +175,9 @@ class InlineBackend:
 
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:
         """Make a function or class known; see `Backend.define`."""
-        try:
-            value = serialization.dump_code(target, None)
-        except Ended:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
-            raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
+        value = pickle_code(target, name, None)
         code_id = self.mint.next()
-        self._codes[code_id] = (value, meta)
-        self._pin(value)
+        self._codes[code_id] = (self.keep(value), meta)
         return code_id
 
     def code(self, code_id: int) -> Any:
@@ -202,6 +208,7 @@ class InlineBackend:
         for object_id in deps:
             failure = self._objects[object_id].failure
             if failure is not None:
+                self._objects[object_id].asked = True
                 return self._settle_all(
                     task_id, results, None, Upstream(options.name, task_id, failure)
                 )
@@ -382,6 +389,8 @@ class InlineBackend:
     def _settle_all(
         self, task_id: int, count: int, values: list[Value] | None, failure: Failure | None
     ) -> int:
+        if count == 0 and failure is not None:
+            self._report(failure)
         given = list(values or [])
         for index in range(count):
             object_id = task_id + index
@@ -389,8 +398,14 @@ class InlineBackend:
                 continue  # a generator has yielded it
             value = given[index] if failure is None and index < len(given) else None
             self._objects[object_id] = _Object(value, failure if value is None else None)
-            self._pin(value)
         return task_id
+
+    def _report(self, failure: Failure) -> None:
+        """Say once of a failed call that nobody has asked for, that it failed."""
+        root = root_of(failure)
+        if isinstance(root, UserError) and root.task_id not in self._reported:
+            self._reported.add(root.task_id)
+            sys.stderr.write(f"{root.function} failed: {one_line(root)}\n")
 
     def take_item(self, message: Any) -> None:
         """A generator of the running call has made an item."""
@@ -407,7 +422,6 @@ class InlineBackend:
         told: list[Any] = []
         for item in items:
             self._objects[item.object_id] = _Object(item.value, None)
-            self._pin(item.value)
             told.append(messages.Streamed(task_id, item.index, item.object_id))
         if options.num_returns == -1:
             told.append(messages.Streamed(task_id, len(items), 0, failure))
@@ -437,8 +451,7 @@ class InlineBackend:
         except (TypeError, AttributeError, ValueError, RecursionError) as error:
             raise TypeError(explain(error, value, "the value given to put()")) from None
         object_id = self.mint.next()
-        self._objects[object_id] = _Object(dumped, None)
-        self._pin(dumped)
+        self._objects[object_id] = _Object(self.keep(dumped), None)
         return object_id
 
     def get(self, ids: Sequence[int], timeout_s: float | None) -> list[Any]:
@@ -449,6 +462,7 @@ class InlineBackend:
             if known is None:
                 raise Failed(ObjectLost(object_id, "nothing held the object any more", "freed"))
             if known.failure is not None:
+                known.asked = True
                 raise Failed(known.failure)
             found.append(known)
         return [load(known.value) for known in found if known.value is not None]
@@ -467,9 +481,11 @@ class InlineBackend:
         """Call back: it is done."""
         callback()
 
-    def _pin(self, value: Value | None) -> None:
-        for any_id in value.contained if value is not None else ():
+    def keep(self, value: Value) -> Value:
+        """Count what a value refers to, for as long as an object of it exists."""
+        for any_id in value.contained:
             self.adopt(any_id)
+        return value
 
     def adopt(self, any_id: int) -> None:
         """Count one more ref or handle."""
@@ -487,6 +503,8 @@ class InlineBackend:
                 known.count -= 1
                 if known.count <= 0:
                     del self._objects[gone]
+                    if known.failure is not None and not known.asked:
+                        self._report(known.failure)
                     pending += known.value.contained if known.value is not None else []
                 continue
             actor = self._actors.get(gone)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from burrow_jupyter.backends.code import pickle_code
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
-from burrow_jupyter.core import limits, messages
+from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import ActorOptions
@@ -70,23 +71,7 @@ class LocalBackend:
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:
         """Pickle a function or class and send it; see `Backend.define`."""
         client = self.client
-        try:
-            value = serialization.dump_code(target, client.writer)
-        except Ended:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
-            raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
-        size = len(value.data) + value.size
-        if size > limits.CODE_WARN_BYTES:
-            text = (
-                f"{name} is {size / 1e6:.0f} MB when pickled: it captures large data. Store that "
-                "once with put() and pass the ref as an argument"
-            )
-            if size > limits.CODE_MAX_BYTES:
-                raise ValueError(text)
-            import warnings  # noqa: PLC0415  # rarely needed
-
-            warnings.warn(text, stacklevel=4)
+        value = pickle_code(target, name, client.writer)
         code_id = self._next()
         client.post(messages.DefineCode(code_id, name, value, meta))
         return code_id
@@ -134,6 +119,9 @@ class LocalBackend:
     def _check(self, ref: Ref) -> None:
         if ref.session != self.session:
             raise Ended(OLD_SESSION)
+        entry = self._entries.get(ref.id)
+        if entry is not None:
+            entry.asked = True  # the task that gets it will say how it failed
 
     def submit(
         self,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import sys
 import threading
 import time
 import weakref
@@ -25,7 +26,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages
-from burrow_jupyter.core.failures import EngineError, Failure
+from burrow_jupyter.core.failures import (
+    EngineError,
+    Failure,
+    UserError,
+    WorkerDied,
+    one_line,
+    root_of,
+)
 from burrow_jupyter.core.framing import FrameBuffer
 from burrow_jupyter.core.ids import IdMint
 from burrow_jupyter.core.limits import (
@@ -69,9 +77,10 @@ class ConnectionLost(ConnectionError):
 class Entry:
     """What this process knows of one object."""
 
-    __slots__ = ("callbacks", "count", "failure", "state", "value")
+    __slots__ = ("asked", "callbacks", "count", "failure", "state", "value")
 
     def __init__(self, state: int) -> None:
+        self.asked = False  # somebody has seen, or will see, how it ended
         self.count = 1
         self.state = state
         self.value: Value | None = None
@@ -110,6 +119,8 @@ class Client:
 
         self.entries: dict[int, Entry] = {}
         self.failures_seen = 0
+        self._unseen: deque[Failure] = deque()
+        self._reported: set[int] = set()
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
         self._questions: dict[int, _Question] = {}
@@ -242,6 +253,8 @@ class Client:
                     self._lose(f"the head process ended ({error})")
                     return
             self._last_flush = monotonic()
+        if self._unseen:
+            self._report_unseen()
 
     def kick(self) -> None:
         """Wake the attendant. Safe in `__del__`: one system call, no lock."""
@@ -275,6 +288,8 @@ class Client:
             if entry.count <= 0:
                 del entries[object_id]
                 gone.append(object_id)
+                if entry.failure is not None and not entry.asked:
+                    self._unseen.append(entry.failure)
                 if entry.value is not None and entry.value.segment:
                     self.release_segment(entry.value.segment)
         while self.unmapped:
@@ -285,6 +300,14 @@ class Client:
             self._out.append(messages.StreamCredit(task_id, -1))
         if gone:
             self._out.append(messages.Drop(gone))
+
+    def _report_unseen(self) -> None:
+        """Say once of each task that failed and whose results nobody asked for, that it did."""
+        while self._unseen:
+            root = root_of(self._unseen.popleft())
+            if isinstance(root, UserError | WorkerDied) and root.task_id not in self._reported:
+                self._reported.add(root.task_id)
+                self._on_notice(messages.Notice(f"{root.function} failed: {one_line(root)}"))
 
     def holds(self, any_id: int) -> bool:
         """Say whether this process has a ref or handle of this id."""
@@ -505,6 +528,8 @@ class Client:
     def _on_notice(self, message: messages.Notice) -> None:
         if self.on_notice is not None:
             self.on_notice(message)
+        else:
+            sys.stderr.write(f"{message.text}\n")
 
     def _on_printed(self, message: messages.Printed) -> None:
         if self.on_printed is not None:
@@ -563,6 +588,7 @@ class Client:
             found.append(entry)
             state = entry.state
             if state == FAILED:
+                entry.asked = True
                 return [entry]
             if state != VALUE:
                 pending = True
@@ -604,7 +630,10 @@ class Client:
                 self.post(messages.Unblock(task_id))
         if not finished:
             raise TimeoutError
-        return found if failed is None else [failed]
+        if failed is None:
+            return found
+        failed.asked = True
+        return [failed]
 
     def _fetch(
         self, ids: Sequence[int], found: list[Entry], position: int, asked: list[int]
