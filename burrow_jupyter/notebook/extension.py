@@ -69,8 +69,7 @@ def wire(shell: InteractiveShell) -> _Wiring:
 
 def load(shell: InteractiveShell) -> None:
     """Register magics, hook in, and start the burrow in the background."""
-    wire(shell)
-    magics.register(shell)
+    magics.register(shell, wire(shell).live)
     threading.Thread(target=_start, name="burrow-start", daemon=True).start()
 
 

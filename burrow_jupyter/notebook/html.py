@@ -111,6 +111,14 @@ def bar(counts: Mapping[str, int]) -> str:
     return f'<span role="img" aria-hidden="true" style="{_BAR}">{parts}</span>'
 
 
+def stop_button(session: str, run: str) -> str:
+    """Return a button for a run's tasks; shown by the front end that can carry it out."""
+    return (
+        '<button class="burrow-stop" style="display:none" title="Stop the tasks of this cell" '
+        f'data-burrow-session="{escape(session)}" data-burrow-run="{escape(run)}">Stop</button>'
+    )
+
+
 def duration(seconds: float) -> str:
     """Return a time as people say it: "3 ms", "1.2 s", "2 min 5 s", "3 h 2 min"."""
     if seconds < 0.0995:  # what rounds to 0.1 s is said in seconds

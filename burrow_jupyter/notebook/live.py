@@ -38,7 +38,7 @@ FOLLOWED_MAX = 200
 
 
 class _Shown:
-    """A view, and where it is shown."""
+    """A view, and where it is shown. A strip is shown only when it turns out worth it."""
 
     def __init__(self, view: views.View, session: int, run: Run | None) -> None:
         self.view = view
@@ -59,6 +59,8 @@ class Live:
         self._shown: list[_Shown] = []
         self._lock = threading.Lock()
         self._looking = threading.Lock()
+        self.quiet = False
+        """Whether cells go without a strip."""
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -76,6 +78,7 @@ class Live:
             displayed.for_type(kind, self._display)
         self._runs.on_begin.append(self._cell_begins)
         self._runs.on_end.append(self._cell_ends)
+        self._runs.on_open.append(self._run_opens)
 
     def unhook(self) -> None:
         """Show them as any object."""
@@ -89,6 +92,7 @@ class Live:
             formatters.ipython_display_formatter.pop(kind, None)
         self._runs.on_begin.remove(self._cell_begins)
         self._runs.on_end.remove(self._cell_ends)
+        self._runs.on_open.remove(self._run_opens)
 
     # ---- showing -----------------------------------------------------------------------
 
@@ -157,6 +161,29 @@ class Live:
             rich = ""
         return plain, rich
 
+    # ---- strips ------------------------------------------------------------------------
+
+    def _run_opens(self, run: Run) -> None:
+        """A cell launches tasks: should they take long, it gets a line about them.
+
+        Only where somebody looks: a program that runs a notebook and compares its outputs
+        must not find one more because the machine was slow. Front ends name the cell.
+        """
+        if self.quiet or not run.cell_id:
+            return
+        self._follow(_Shown(views.StripView(run.id, run.session), run.session, run))
+
+    def _strip_is_due(self, shown: _Shown) -> bool:
+        view = shown.view
+        assert isinstance(view, views.StripView), "asked of strips only"
+        if view.final or not view.takes_long:
+            return False
+        # A list of futures shows the same, and more.
+        return not any(
+            isinstance(other.view, views.FuturesView) and other.run is shown.run
+            for other in self._shown
+        )
+
     # ---- following ---------------------------------------------------------------------
 
     def _follow(self, shown: _Shown) -> None:
@@ -205,29 +232,37 @@ class Live:
             if backend is not None and not backend.closed:
                 return False
             shown.view.lost()
+        if isinstance(shown.view, views.StripView) and not shown.last:
+            if not self._strip_is_due(shown):
+                return not shown.view.final
+            assert shown.run is not None, "a strip is of a run"
+            shown.last = shown.view.bundle()
+            self._publish(shown, shown.last, "display_data", shown.run.parent)
+            return True
         bundle = shown.view.bundle()
         if bundle == shown.last:
             return False
         shown.last = bundle
-        self._publish(shown, bundle)
+        # The display is found by its id; programs that run notebooks take an update only
+        # from the cell that they wait for.
+        self._publish(shown, bundle, "update_display_data", self._runs.latest.parent)
         return True
 
-    def _publish(self, shown: _Shown, bundle: views.Bundle) -> None:
+    def _publish(
+        self, shown: _Shown, bundle: views.Bundle, kind: str, parent: dict[str, Any]
+    ) -> None:
         kernel = self._kernel
         content = {
             "data": bundle,
             "metadata": {},
             "transient": {"display_id": shown.display_id},
         }
-        # The display is found by its id; programs that run notebooks take an update only
-        # from the cell that they wait for.
-        parent = self._runs.latest.parent
         kernel.session.send(
             kernel.iopub_thread,
-            "update_display_data",
+            kind,
             content,
             parent=parent,
-            ident=b"update_display_data",
+            ident=kind.encode(),
         )
 
     def _work(self) -> None:

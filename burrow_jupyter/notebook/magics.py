@@ -1,4 +1,4 @@
-"""`%burrow`: status, start, stop, restart, help. Parses, then calls the API."""
+"""`%burrow`: status, start, stop, restart and more. Parses, then calls the API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from burrow_jupyter.api import context, lifecycle, state
 from burrow_jupyter.core import resources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
+
+    from burrow_jupyter.notebook.live import Live
 
 NAME = "burrow"
 HELP = """\
@@ -19,6 +23,7 @@ HELP = """\
 %burrow start      start one: --cpus 4, --gpus 2, --resources '{"license": 2}'
 %burrow stop       end it, with every task and actor
 %burrow restart    end it and start one anew, as before or with the options of start
+%burrow quiet      no line under cells whose tasks take long; %burrow loud: again with
 %burrow help       this list"""
 
 
@@ -35,47 +40,50 @@ class _Parser(argparse.ArgumentParser):
         raise _UsageError(message or "")
 
 
-def _parser() -> _Parser:
-    parser = _Parser(prog="%burrow", add_help=False)
-    parser.add_argument(
-        "command",
-        nargs="?",
-        default="status",
-        choices=["status", "start", "stop", "restart", "help"],
-    )
-    parser.add_argument("--cpus", type=float, help="CPUs that tasks may use")
-    parser.add_argument("--gpus", type=int, help="GPUs, taken at their word")
-    parser.add_argument("--resources", type=json.loads, help="as in '{\"license\": 2}'")
-    return parser
+class Magic:
+    """`%burrow`, for one shell."""
 
+    def __init__(self, live: Live) -> None:
+        """Args: live: shows what cells launch."""
+        self._live = live
+        self._asked: dict[str, Any] = {}
+        self._commands: dict[str, Callable[[], object]] = {
+            "status": status,
+            "start": lambda: lifecycle.init(**self._asked),
+            "stop": self._stop,
+            "restart": lambda: lifecycle.restart(**self._asked),
+            "quiet": self._quiet,
+            "loud": self._loud,
+            "help": lambda: HELP,
+        }
+        parser = self._parser = _Parser(prog="%burrow", add_help=False)
+        parser.add_argument("command", nargs="?", default="status", choices=list(self._commands))
+        parser.add_argument("--cpus", dest="num_cpus", type=float)
+        parser.add_argument("--gpus", dest="num_gpus", type=int)
+        parser.add_argument("--resources", type=json.loads)
 
-def run(line: str) -> None:
-    """Do what a `%burrow` line says."""
-    try:
-        given = _parser().parse_args(shlex.split(line))
-    except _UsageError as error:
-        print(error)  # noqa: T201  # the magic's output
-        return
-    asked = {
-        key: value
-        for key, value in (
-            ("num_cpus", given.cpus),
-            ("num_gpus", given.gpus),
-            ("resources", given.resources),
-        )
-        if value is not None
-    }
-    if given.command == "stop":
+    def __call__(self, line: str) -> None:
+        """Do what a `%burrow` line says."""
+        try:
+            given = vars(self._parser.parse_args(shlex.split(line)))
+        except _UsageError as error:
+            print(error)  # noqa: T201  # the magic's output
+            return
+        command = given.pop("command")
+        self._asked = {key: value for key, value in given.items() if value is not None}
+        print(self._commands[command]())  # noqa: T201  # as above
+
+    def _stop(self) -> str:
         lifecycle.shutdown()
-        print("Burrow has ended.")  # noqa: T201
-    elif given.command == "restart":
-        print(lifecycle.restart(**asked))  # noqa: T201
-    elif given.command == "start":
-        print(lifecycle.init(**asked))  # noqa: T201
-    elif given.command == "help":
-        print(HELP)  # noqa: T201
-    else:
-        print(status())  # noqa: T201
+        return "Burrow has ended."
+
+    def _quiet(self) -> str:
+        self._live.quiet = True
+        return "Cells get no line about their tasks. %burrow loud: again with."
+
+    def _loud(self) -> str:
+        self._live.quiet = False
+        return "Cells whose tasks take long get a line about them."
 
 
 def status() -> str:
@@ -101,9 +109,9 @@ def status() -> str:
     )
 
 
-def register(shell: InteractiveShell) -> None:
+def register(shell: InteractiveShell, live: Live) -> None:
     """Make `%burrow` known to a shell."""
-    shell.magics_manager.register_function(run, "line", NAME)
+    shell.magics_manager.register_function(Magic(live), "line", NAME)
 
 
 def unregister(shell: InteractiveShell) -> None:

@@ -68,6 +68,8 @@ class Runs:
         self._start_thread: Callable[[threading.Thread], None] | None = None
         self.on_begin: list[Callable[[Run], None]] = []
         self.on_end: list[Callable[[Run], None]] = []
+        self.on_open: list[Callable[[Run], None]] = []
+        """Called when a run has launched its first task, in the thread that did."""
 
     # ---- following the shell -----------------------------------------------------------
 
@@ -172,6 +174,8 @@ class Runs:
             self._known[run.id] = run
             while len(self._known) > KEEP:
                 self._known.popitem(last=False)
+        for callback in self.on_open:
+            callback(run)
 
     def find(self, run_id: int) -> Run | None:
         """Return a run by its id in the session that runs."""

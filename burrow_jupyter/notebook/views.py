@@ -28,6 +28,8 @@ HTML_MAX = 200_000
 LIST_VALUES = 10
 LIST_VALUE_CHARS = 60
 ACTORS_SHOWN = 12
+STRIP_AFTER_S = 0.5
+"""A cell whose tasks take longer gets a line of its own."""
 _PHRASES = {
     "waiting": "waits for its arguments",
     "ready": "waits for a free worker",
@@ -287,6 +289,57 @@ class ActorsView(View):
         return {
             "text/plain": "\n".join(text for text, _ in shown),
             "text/html": html.view(*(rich for _, rich in shown)),
+        }
+
+
+class StripView(View):
+    """What a run has launched: how much is done, and a way to stop the rest."""
+
+    def __init__(self, run_id: int, session: int) -> None:
+        """Args: run_id, session: where the Stop button sends its request."""
+        self._id = run_id
+        self._session = f"{session:016x}"
+        self._row: dict[str, Any] = {}
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the run is worth a line."""
+        return bool(self._row) and self._row["elapsed_s"] >= STRIP_AFTER_S
+
+    def look(self, backend: Backend) -> None:
+        """Ask."""
+        rows = backend.ask("describe runs", [self._id])
+        if rows:
+            self._row = rows[0]
+            self.final = not (self._row["running"] or self._row["ready"])
+
+    def lost(self) -> None:
+        """The burrow ended, and every task with it."""
+        left = self._row.get("running", 0) + self._row.get("ready", 0)
+        cancelled = self._row.get("cancelled", 0) + left
+        self._row = {**self._row, "running": 0, "ready": 0, "cancelled": cancelled}
+        self.final = True
+
+    def bundle(self) -> Bundle:
+        """Return one line."""
+        row = self._row
+        counts = {s: row.get(s, 0) for s in ("finished", "failed", "cancelled", "running", "ready")}
+        total = sum(counts.values())
+        done = total - counts["running"] - counts["ready"]
+        said = html.listed(
+            [
+                f"{done:,} of {html.several(total, 'task')} done",
+                f"{counts['failed']:,} failed" if counts["failed"] else "",
+                f"{counts['cancelled']:,} cancelled" if counts["cancelled"] else "",
+                f"{counts['running']:,} running" if counts["running"] else "",
+                f"{counts['ready']:,} waiting" if counts["ready"] else "",
+                html.duration(row.get("elapsed_s", 0.0)),
+            ]
+        )
+        button = "" if self.final else html.stop_button(self._session, row.get("run", ""))
+        return {
+            "text/plain": said,
+            "text/html": html.view(html.line(html.bar(counts), html.words(said), button)),
         }
 
 

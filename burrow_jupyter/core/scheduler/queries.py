@@ -6,6 +6,7 @@ somebody asks, never while tasks run.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import feed, limits, messages, resources
@@ -288,17 +289,29 @@ def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[d
         run = state.runs.get(run_id)
         if run is None:
             continue
-        row: dict[str, Any] = dict.fromkeys(_TASK_WORDS.values(), 0)
-        for task in run.tasks.values():
-            row[task_word(task)] += 1
-        for task_state, count in enumerate(run.ended):
-            if count:
-                row[_TASK_WORDS[TaskState(task_state)]] += count
-        row["run"] = run_id
-        row["label"] = run.label
-        row["elapsed_s"] = (state.now if run.tasks else run.changed_at) - run.begun_at
-        rows.append(row)
+        running = _running_in(state, run_id)
+        rows.append(
+            {
+                "run": short(run_id),
+                "label": run.label,
+                "elapsed_s": (state.now if run.tasks else run.changed_at) - run.begun_at,
+                "finished": run.ended[TaskState.FINISHED],
+                "failed": run.ended[TaskState.FAILED],
+                "cancelled": run.ended[TaskState.CANCELLED],
+                "running": running,
+                "ready": len(run.tasks) - running,
+            }
+        )
     return rows
+
+
+def _running_in(state: State, run_id: int) -> int:
+    """Count a run's tasks that run now, without a look at those that wait."""
+    count = 0
+    for worker in state.workers.values():
+        for task in itertools.islice(worker.assigned.values(), _side_by_side(worker)):
+            count += task.run_id == run_id
+    return count
 
 
 def _plain(row: Any) -> dict[str, Any]:
