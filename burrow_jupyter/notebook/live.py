@@ -45,6 +45,8 @@ class _Shown:
         self.session = session
         self.run = run
         self.display_id = f"burrow-{uuid.uuid4().hex}"
+        self.metadata = {"burrow": {"id": self.display_id}}
+        """Saved with the output, so that a page loaded anew finds what is to be rewritten."""
         self.last: views.Bundle = {}
 
 
@@ -131,7 +133,9 @@ class Live:
         view, backend = found
         shown = _Shown(view, backend.session, self._runs.current())
         shown.last = view.bundle()
-        self._shell.display_pub.publish(shown.last, transient={"display_id": shown.display_id})
+        self._shell.display_pub.publish(
+            shown.last, shown.metadata, transient={"display_id": shown.display_id}
+        )
         if not view.final:
             self._follow(shown)
 
@@ -254,7 +258,7 @@ class Live:
         kernel = self._kernel
         content = {
             "data": bundle,
-            "metadata": {},
+            "metadata": shown.metadata,
             "transient": {"display_id": shown.display_id},
         }
         kernel.session.send(

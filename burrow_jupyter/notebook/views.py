@@ -204,13 +204,12 @@ class FuturesView(View):
         counts = self._counts
         total = len(self._ids)
         who = next(iter(self._names)) if len(self._names) == 1 else "ObjectRefs"
-        done = sum(counts.get(state, 0) for state in ENDED)
+        done = counts.get("finished", 0) + counts.get("unknown", 0)
         running = counts.get("running", 0) + counts.get("blocked", 0)
         waiting = counts.get("waiting", 0) + counts.get("ready", 0)
-        head = f"{total:,} of {total:,} done" if self.final else f"{done:,} of {total:,} done"
         said = html.listed(
             [
-                head,
+                f"{done:,} of {total:,} done",
                 f"{counts['failed']:,} failed" if counts.get("failed") else "",
                 f"{counts['cancelled']:,} cancelled" if counts.get("cancelled") else "",
                 f"{running:,} running" if running else "",
@@ -325,10 +324,9 @@ class StripView(View):
         row = self._row
         counts = {s: row.get(s, 0) for s in ("finished", "failed", "cancelled", "running", "ready")}
         total = sum(counts.values())
-        done = total - counts["running"] - counts["ready"]
         said = html.listed(
             [
-                f"{done:,} of {html.several(total, 'task')} done",
+                f"{counts['finished']:,} of {html.several(total, 'task')} done",
                 f"{counts['failed']:,} failed" if counts["failed"] else "",
                 f"{counts['cancelled']:,} cancelled" if counts["cancelled"] else "",
                 f"{counts['running']:,} running" if counts["running"] else "",

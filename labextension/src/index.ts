@@ -14,6 +14,7 @@ import { addCommands } from './commands';
 import { burrowIcon } from './icon';
 import { BurrowModel } from './model';
 import { watchNotebooks } from './notebooks';
+import { answerStopButtons, healOutputs } from './outputs';
 import { BurrowPanel } from './panel';
 import { BurrowApi } from './requests';
 import { IBurrowModel } from './tokens';
@@ -55,6 +56,8 @@ const panelPlugin: JupyterFrontEndPlugin<IBurrowModel> = {
     app.shell.add(panel, 'right', { rank: RANK, type: 'Burrow' });
     restorer?.add(panel, 'burrow-panel');
     addCommands(app, { panel, model, actions, words, palette });
+    answerStopButtons(document, api, words);
+    healOutputs(notebooks);
     return model;
   }
 };

@@ -50,6 +50,12 @@ export class BurrowApi {
     await this._post(session, 'cancel', body);
   }
 
+  /** Cancel everything that a run has launched. */
+  async cancelRun(session: string, run: string): Promise<void> {
+    const body: ICancelBody = { run };
+    await this._post(session, 'cancel', body);
+  }
+
   /** Kill an actor. */
   async killActor(session: string, actor: string): Promise<void> {
     const body: IKillBody = { actor };

@@ -85,7 +85,7 @@ def test_a_stopped_cell_says_what_was_cancelled(cells: Kernel):
     cells.interrupt()
     cells.wait(run)
 
-    assert "4 cancelled" in wait_for(run, "4 of 4 tasks done")
+    assert "0 of 4 tasks done" in wait_for(run, "4 cancelled")
 
 
 def test_quiet_hides_the_lines_and_loud_brings_them_back(cells: Kernel):
