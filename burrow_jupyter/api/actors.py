@@ -18,6 +18,7 @@ from burrow_jupyter.api.definitions import (
 from burrow_jupyter.api.exceptions import (
     ActorAlreadyExistsError,
     ActorHandleNotFoundError,
+    PendingCallsLimitExceeded,
 )
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.api.tasks import refs_of
@@ -173,9 +174,10 @@ class ActorClass:
         backend = context.backend()
         options = _actor_options(self._name, self._given, self._info, backend)
         check_feasible(backend, self._name, options.shape)
-        code_id = self._definition.id_in(backend)
+        run_id = context.run_of_caller()
+        code_id = self._definition.id_in(backend, run_id)
         try:
-            actor_id = backend.create_actor(code_id, options, args, kwargs, context.run_of_caller())
+            actor_id = backend.create_actor(code_id, options, args, kwargs, run_id)
         except Ended as ended:
             raise ValueError(str(ended)) from None
         except LookupError as error:
@@ -297,6 +299,7 @@ class ActorMethod:
 
         Raises:
             TypeError: arguments that do not fit, or cannot be pickled.
+            PendingCallsLimitExceeded: `max_pending_calls` calls have not ended.
             ValueError: the actor, or an argument, is of an ended session.
         """
         known = self._method
@@ -342,6 +345,7 @@ class ActorHandle:
         self._session = backend.session
         self._weak = weak
         self._interned: dict[TaskOptions, int] = {}
+        self._pending = 0  # calls since the head was asked, and what it said
 
     def __del__(self) -> None:
         try:
@@ -373,6 +377,9 @@ class ActorHandle:
         backend = self._backend
         if context.current_or_none() is not backend:
             raise ActorHandleNotFoundError(OLD_HANDLE)
+        limit = self._options.max_pending_calls
+        if limit > 0:
+            self._check_pending(limit)
         options = known.options
         if given and self._options.is_async and given.get(_BACKPRESSURE):
             raise ValueError(NO_ASYNC_BACKPRESSURE)
@@ -397,11 +404,19 @@ class ActorHandle:
             )
         except Ended as ended:
             raise ValueError(str(ended)) from None
-        if options.num_returns == 1:
-            ref: ObjectRef[Any] = ObjectRef(task_id, backend)
-            ref._of_actor = True  # noqa: SLF001  # so that cancel() can refuse force=True
-            return ref
-        return refs_of(task_id, options, backend)
+        return refs_of(task_id, options, backend, ObjectRef.of_actor)
+
+    def _check_pending(self, limit: int) -> None:
+        """Count a call; ask the head how many have ended when there seem to be too many."""
+        if self._pending >= limit:
+            self._pending = self._backend.ask("unfinished calls", self._id)
+            if self._pending >= limit:
+                msg = (
+                    f"{self._pending} calls of the actor {self._info.name} have not ended, and "
+                    f"max_pending_calls={limit}; get() some of their results first"
+                )
+                raise PendingCallsLimitExceeded(msg)
+        self._pending += 1
 
     @property
     def _actor_id(self) -> str:
@@ -470,6 +485,20 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
         raise ValueError(str(error.args[0])) from None
     info: ClassInfo = pickle.loads(meta)  # noqa: S301  # made by a driver or worker of ours
     return ActorHandle(actor_id, info, options, backend, weak=True)
+
+
+def own_handle() -> ActorHandle:
+    """Return a handle on the actor that calls this; it does not keep the actor alive.
+
+    Raises:
+        RuntimeError: called outside an actor.
+    """
+    facts = current.facts
+    if not facts.actor_id:
+        msg = "current_actor is known in actors only"
+        raise RuntimeError(msg)
+    info = ClassInfo(facts.actor_class)
+    return ActorHandle(facts.actor_id, info, facts.actor_options, context.backend(), weak=True)
 
 
 def exit_actor() -> None:

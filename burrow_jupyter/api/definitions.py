@@ -1,4 +1,4 @@
-"""What remote functions and actor classes have in common: code sent once a session.
+"""What remote functions and actor classes have in common: code sent when it is new.
 
 Also the check of arguments at the call, in the caller, as a local call would check them.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.api import context
 from burrow_jupyter.api.exceptions import InfeasibleError
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.options import DYNAMIC, STREAMING, TaskOptions
@@ -24,9 +25,13 @@ _PLAIN_KINDS = (
 
 
 class Definition:
-    """A function or class, made known once in each session; shared by all its `.options()`."""
+    """A function or class, made known in each session; shared by all its `.options()`.
 
-    __slots__ = ("_code_id", "_meta", "_name", "_session", "_target")
+    In a notebook it is looked at anew once in each run of a cell: what it uses (globals,
+    helpers, other remote functions) may have been changed by cells meanwhile.
+    """
+
+    __slots__ = ("_code_id", "_meta", "_name", "_run_id", "_session", "_target")
 
     def __init__(self, target: Any, name: str, meta: bytes = b"") -> None:
         """Args: meta: of a class: what those who look up an actor must know of it."""
@@ -34,18 +39,21 @@ class Definition:
         self._name = name
         self._meta = meta
         self._session = -1
+        self._run_id = 0
         self._code_id = 0
 
-    def id_in(self, backend: Backend) -> int:
-        """Return its code id in a session; the first call there pickles and sends it.
+    def id_in(self, backend: Backend, run_id: int) -> int:
+        """Return its code id in a run of a session; the first call there pickles it.
 
         Raises:
             TypeError: it cannot be pickled.
             ValueError: it is unreasonably large.
         """
-        if self._session != backend.session:
-            self._code_id = backend.define(self._target, self._name, self._meta)
+        if self._session != backend.session or run_id != self._run_id:
+            if self._session != backend.session or not context.in_worker():
+                self._code_id = backend.define(self._target, self._name, self._meta)
             self._session = backend.session
+            self._run_id = run_id
         return self._code_id
 
 

@@ -49,6 +49,13 @@ class ObjectRef(Ref, Generic[T_co]):
         self.session = backend.session
         self._backend = backend
 
+    @classmethod
+    def of_actor(cls, object_id: int, backend: Backend) -> ObjectRef[Any]:
+        """Wrap the id of a result of an actor's call, which `cancel` does not force."""
+        ref: ObjectRef[Any] = cls(object_id, backend)
+        ref._of_actor = True
+        return ref
+
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # half-made, or the interpreter is going down
             self._backend.drop(self.id)
@@ -86,6 +93,8 @@ class ObjectRef(Ref, Generic[T_co]):
             running = context.current_or_none()
             if running is None or running.session != self.session:
                 raise Ended(OLD_SESSION)
+        if hasattr(self, "_of_actor"):
+            return _rebuild_of_actor, (self.id, self.session)
         return _rebuild, (self.id, self.session)
 
     def __iter__(self) -> Any:
@@ -189,6 +198,13 @@ def _rebuild(object_id: int, session: int) -> ObjectRef[Any]:
     return ObjectRef(object_id, running)
 
 
+def _rebuild_of_actor(object_id: int, session: int) -> ObjectRef[Any]:
+    """As `_rebuild`, for the result of an actor's call."""
+    ref = _rebuild(object_id, session)
+    ref._of_actor = True  # noqa: SLF001  # this module's own
+    return ref
+
+
 class _Gone:
     """Stands for the backend of a ref whose session is not this process's."""
 
@@ -218,11 +234,11 @@ class ObjectRefGenerator:
     Source: Ray 2.60 `ObjectRefGenerator`.
     """
 
-    def __init__(self, task_id: int, backend: Backend, *, backpressure: int = 0) -> None:
-        """Follow a task that streams; its own id is the object that says how it ended."""
+    def __init__(self, done: ObjectRef[Any], backend: Backend, *, backpressure: int = 0) -> None:
+        """Follow a task that streams; `done` is the object that says how it ended."""
         self._backpressure = backpressure
         self._taken = 0
-        self._done_ref: ObjectRef[Any] = ObjectRef(task_id, backend)
+        self._done_ref = done
         self._backend = backend
         self._items: deque[ObjectRef[Any]] = deque()
         self._news = threading.Condition()
@@ -237,7 +253,7 @@ class ObjectRefGenerator:
             elif item.object_id:
                 backend.drop(item.object_id)
 
-        backend.stream(task_id, arrived)
+        backend.stream(done.id, arrived)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # half-made, or the interpreter is going down

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from burrow_jupyter.api import context
+from burrow_jupyter.api.actors import ActorHandle, own_handle
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import current
 
@@ -157,8 +158,35 @@ class RuntimeContext:
         return {"GPU": list(current.facts.gpus)}
 
     def is_canceled(self) -> bool:
-        """Say whether the running call was cancelled."""
+        """Say whether the running call was cancelled.
+
+        Raises:
+            RuntimeError: in an async actor, whose calls get `asyncio.CancelledError`.
+        """
+        if current.facts.actor_id and current.facts.actor_options.is_async:
+            msg = "is_canceled() is not for async actors: their calls get asyncio.CancelledError"
+            raise RuntimeError(msg)
         return current.call().cancelled
+
+    @property
+    def current_actor(self) -> ActorHandle:
+        """A handle on the actor that asks; it does not keep the actor alive.
+
+        Raises:
+            RuntimeError: asked outside an actor.
+        """
+        return own_handle()
+
+    def get(self) -> dict[str, Any]:
+        """Return what applies of the ids and names, as older code asks for them."""
+        known = {
+            "job_id": self.get_job_id(),
+            "node_id": self.get_node_id(),
+            "namespace": self.namespace,
+            "task_id": self.get_task_id(),
+            "actor_id": self.get_actor_id(),
+        }
+        return {name: value for name, value in known.items() if value is not None}
 
     @property
     def namespace(self) -> str:

@@ -40,6 +40,7 @@ class RemoteFunction(Generic[P, T]):
         self._parameters = Parameters(function, self._name)
         self._options = _task_options(function, self._name, given)
         self._session = -1
+        self._run_id = 0
         self._code_id = 0
         self._options_id = 0
         self._definition = Definition(function, self._name)
@@ -82,16 +83,17 @@ class RemoteFunction(Generic[P, T]):
         if kwargs or not parameters.needed <= len(args) <= parameters.most:
             parameters.check(args, kwargs)
         backend = context.backend()
+        run_id = context.run_of_caller()
         try:
-            if backend.session != self._session:
-                self._open(backend)
+            if backend.session != self._session or run_id != self._run_id:
+                self._open(backend, run_id)
             task_id = backend.submit(
                 self._code_id,
                 self._options_id,
                 self._options,
                 args,
                 kwargs,
-                context.run_of_caller(),
+                run_id,
             )
         except Ended as ended:
             raise ValueError(str(ended)) from None
@@ -100,12 +102,14 @@ class RemoteFunction(Generic[P, T]):
         several: ObjectRef[T] = refs_of(task_id, self._options, backend)
         return several
 
-    def _open(self, backend: Backend) -> None:
-        """Make code and options known in a new session, once."""
-        check_feasible(backend, self._name, self._options.shape)
-        self._code_id = self._definition.id_in(backend)
-        self._options_id = backend.intern(self._options)
-        self._session = backend.session
+    def _open(self, backend: Backend, run_id: int) -> None:
+        """Make the code known in a new run of a cell, and the options in a new session."""
+        self._code_id = self._definition.id_in(backend, run_id)
+        self._run_id = run_id
+        if backend.session != self._session:
+            check_feasible(backend, self._name, self._options.shape)
+            self._options_id = backend.intern(self._options)
+            self._session = backend.session
 
     def options(self, **given: Any) -> RemoteFunction[P, T]:
         """Return the same function with other options; this one stays as it is.
@@ -150,16 +154,22 @@ def _rebuild(function: Any, given: dict[str, Any]) -> RemoteFunction[..., Any]:
     return RemoteFunction(function, given)
 
 
-def refs_of(task_id: int, options: TaskOptions, backend: Backend) -> Any:
-    """Return what a call with these options gives its caller."""
+def refs_of(
+    task_id: int,
+    options: TaskOptions,
+    backend: Backend,
+    make: Callable[[int, Backend], ObjectRef[Any]] = ObjectRef,
+) -> Any:
+    """Return what a call with these options gives its caller; `make` wraps an id."""
     count = options.num_returns
     if count in (1, table.DYNAMIC):
-        return ObjectRef(task_id, backend)
+        return make(task_id, backend)
     if count == STREAMING:
-        return ObjectRefGenerator(task_id, backend, backpressure=options.backpressure)
+        done = make(task_id, backend)
+        return ObjectRefGenerator(done, backend, backpressure=options.backpressure)
     if count == 0:
         return None
-    return [ObjectRef(task_id + index, backend) for index in range(count)]
+    return [make(task_id + index, backend) for index in range(count)]
 
 
 def _name_of(function: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,24 +12,54 @@ from burrow_jupyter.engine import serialization
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.engine.store.segments import SegmentWriter
 
 
-def pickle_code(target: Any, name: str, writer: SegmentWriter | None) -> Value:
-    """Pickle a function or class; warn of one that captures much.
+class CodeBook:
+    """The functions and classes that were sent, by what their pickles say.
 
-    Raises:
-        TypeError: it cannot be pickled; the text names the path to the culprit.
-        ValueError: it is unreasonably large.
+    Code is known by its pickle: the same function again, unchanged, is the same code, so
+    that asking anew whether it has changed costs a pickle and sends nothing.
     """
-    try:
-        value = serialization.dump_code(target, writer)
-    except Ended:
-        raise
-    except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
-        raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
-    size = len(value.data) + value.size
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._ids: dict[bytes, int] = {}
+
+    def find(
+        self,
+        target: Any,
+        name: str,
+        meta: bytes,
+        writer: SegmentWriter | None,
+        send: Callable[[Value], int],
+    ) -> int:
+        """Return the id of a function or class; `send` sends what is new and returns its id.
+
+        Raises:
+            TypeError: it cannot be pickled; the text names the path to the culprit.
+            ValueError: it is unreasonably large.
+        """
+        try:
+            data, ids = serialization.pickle_code(target)
+        except Ended:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
+            raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
+        digest = hashlib.blake2b(data, digest_size=16)
+        digest.update(name.encode() + b"\0" + meta)
+        key = digest.digest()
+        code_id = self._ids.get(key)
+        if code_id is None:
+            _check_size(name, len(data))
+            code_id = self._ids[key] = send(serialization.store_code(data, ids, writer))
+        return code_id
+
+
+def _check_size(name: str, size: int) -> None:
     if size > limits.CODE_WARN_BYTES:
         text = (
             f"{name} is {size / 1e6:.0f} MB when pickled: it captures large data. Store that "
@@ -36,5 +67,4 @@ def pickle_code(target: Any, name: str, writer: SegmentWriter | None) -> Value:
         )
         if size > limits.CODE_MAX_BYTES:
             raise ValueError(text)
-        warnings.warn(text, stacklevel=6)
-    return value
+        warnings.warn(text, stacklevel=8)

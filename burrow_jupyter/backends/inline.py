@@ -14,7 +14,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.backends.code import pickle_code
+from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import (
@@ -150,6 +150,7 @@ class InlineBackend:
             self.totals[resources.GPU] = num_gpus
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         self._closed = False
+        self._book = CodeBook()
         self._codes: dict[int, tuple[Value, bytes]] = {}
         self._loaded: dict[int, Any] = {}
         self._interned: dict[TaskOptions, int] = {}
@@ -175,10 +176,13 @@ class InlineBackend:
 
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:
         """Make a function or class known; see `Backend.define`."""
-        value = pickle_code(target, name, None)
-        code_id = self.mint.next()
-        self._codes[code_id] = (self.keep(value), meta)
-        return code_id
+
+        def send(value: Value) -> int:
+            code_id = self.mint.next()
+            self._codes[code_id] = (self.keep(value), meta)
+            return code_id
+
+        return self._book.find(target, name, meta, None, send)
 
     def code(self, code_id: int) -> Any:
         """Return a function or class, unpickled once as a worker would."""
@@ -200,6 +204,7 @@ class InlineBackend:
         kwargs: dict[str, Any],
         run_id: int,
         actor: _Actor | None,
+        retries: int,
     ) -> int:
         packed, deps, slots = self._pack(options.name, args, kwargs)
         count = options.num_returns
@@ -220,9 +225,12 @@ class InlineBackend:
         message.run_id = run_id
         outer = current.process_wide
         outer_items, self._items = self._items, []
-        actor_id = actor.id if actor is not None else 0
-        done = self._attempts(message, options, actor, run_id, actor_id)
-        current.set_process_wide(outer)
+        outer_facts = current.swap_facts(self._facts(options.shape, actor))
+        try:
+            done = self._attempts(message, options, actor, retries)
+        finally:
+            current.swap_facts(outer_facts)
+            current.set_process_wide(outer)
         items, self._items = self._items, outer_items
         self._settle_items(task_id, options, items, done.failure)
         return self._settle_all(task_id, results, done.values, done.failure)
@@ -232,21 +240,32 @@ class InlineBackend:
         message: messages.Run,
         options: TaskOptions,
         actor: _Actor | None,
-        run_id: int,
-        actor_id: int,
+        limit: int,
     ) -> messages.Done:
         attempt = 0
+        actor_id = actor.id if actor is not None else 0
         while True:
             attempt += 1
-            now = current.Current(message.task_id, run_id, actor_id, attempt, options)
+            now = current.Current(message.task_id, message.run_id, actor_id, attempt, options)
             current.set_process_wide(now)
             worker: Any = _Worker(self, actor.instance if actor is not None else None)
             call = Call(worker, message, options, now)
             done = self._attempt(call, actor)
-            limit = options.max_retries
             if done.failure is None or not done.retryable or not (limit < 0 or attempt <= limit):
                 return done
             self._items.clear()
+
+    def _facts(self, shape: resources.Shape, actor: _Actor | None) -> current.WorkerFacts:
+        """Return what a worker of its own would know of itself."""
+        facts = current.WorkerFacts()
+        if actor is not None:
+            facts.actor_id = actor.id
+            facts.actor_options = actor.options
+            facts.actor_class = self.code(self._classes[actor.id])
+            shape = actor.options.shape
+        gpus = -(-dict(shape).get(resources.GPU, 0) // resources.UNIT)
+        facts.gpus = tuple(str(index) for index in range(gpus))
+        return facts
 
     def _attempt(self, call: Call, actor: _Actor | None) -> messages.Done:
         done = call.prepare()
@@ -279,7 +298,7 @@ class InlineBackend:
     ) -> int:
         """Run a task now; see `Backend.submit`."""
         message = messages.Run(0, code_id, options_id)
-        return self._run(message, options, args, kwargs, run_id, None)
+        return self._run(message, options, args, kwargs, run_id, None, options.max_retries)
 
     def create_actor(
         self,
@@ -305,6 +324,9 @@ class InlineBackend:
         if options.name:
             self._names[key] = actor_id
         client: Any = _Client(self)
+        outer = current.process_wide
+        current.set_process_wide(current.Current(0, run_id, actor_id))
+        outer_facts = current.swap_facts(self._facts(options.shape, actor))
         try:
             values = [self._objects[object_id].value for object_id in deps]
             args_list, kwargs = arguments(client, packed, slots, values)
@@ -316,6 +338,9 @@ class InlineBackend:
                 error, function=f"{options.class_name}.__init__", task_id=0, actor_id=actor_id
             )
             self._die(actor, "its constructor raised", failure)
+        finally:
+            current.swap_facts(outer_facts)
+            current.set_process_wide(outer)
         return actor_id
 
     def _die(self, actor: _Actor, reason: str, error: Any = None) -> None:
@@ -352,7 +377,7 @@ class InlineBackend:
             self._die(actor, "it was ended by __ray_terminate__()")
             return self._settle_all(task_id, 1, [serialization.dump(None, None)], None)
         message = messages.Run(0, 0, options_id, method)
-        return self._run(message, options, args, kwargs, run_id, actor)
+        return self._run(message, options, args, kwargs, run_id, actor, retries)
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
         """Look an actor up; see `Backend.named_actor`."""
@@ -541,6 +566,8 @@ class InlineBackend:
         """Answer what the scheduler would be asked; there is little to tell."""
         if what in ("totals", "available"):
             return dict(self.totals)
+        if what == "unfinished calls":
+            return 0
         if what == "objects":
             return [
                 {"id": short(i), "state": "failed" if o.failure else "ready", "refs": o.count}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from burrow_jupyter.backends.code import pickle_code
+from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
@@ -46,6 +46,7 @@ class LocalBackend:
         self.namespace = namespace or client.namespace
         self.totals = client.totals
         self._launched = launched
+        self._codes = CodeBook()
         self._interned: dict[TaskOptions, int] = {}
         self._next = client.mint.next
         self._entries = client.entries
@@ -70,11 +71,13 @@ class LocalBackend:
 
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:
         """Pickle a function or class and send it; see `Backend.define`."""
-        client = self.client
-        value = pickle_code(target, name, client.writer)
-        code_id = self._next()
-        client.post(messages.DefineCode(code_id, name, value, meta))
-        return code_id
+
+        def send(value: Value) -> int:
+            code_id = self._next()
+            self.client.post(messages.DefineCode(code_id, name, value, meta))
+            return code_id
+
+        return self._codes.find(target, name, meta, self.client.writer, send)
 
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options, the same for equal ones."""

@@ -53,7 +53,7 @@ class Backend(Protocol):
         """Whether nothing was ever submitted or stored in the session by this process."""
 
     def define(self, target: Any, name: str, meta: bytes = b"") -> int:
-        """Make a function or class known; return its code id.
+        """Make a function or class known; return its code id, the same for the same code.
 
         `meta` is what `named_actor` gives to those who look an actor of the class up.
 

@@ -47,6 +47,7 @@ class WorkerFacts:
     worker_id: int = 0
     gpus: tuple[str, ...] = ()
     actor_options: Any = None
+    actor_class: Any = None
     actor_id: int = 0
     restarts: int = 0
     actor_instance: Any = None
@@ -66,3 +67,10 @@ def set_process_wide(current: Current) -> None:
     """Say what a worker of plain tasks, or a serial actor, runs now."""
     global process_wide  # noqa: PLW0603  # the one value for the whole process
     process_wide = current
+
+
+def swap_facts(other: WorkerFacts) -> WorkerFacts:
+    """Be another worker from here on; return what was before. For calls that run inline."""
+    global facts  # noqa: PLW0603  # the one value for the whole process
+    before, facts = facts, other
+    return before

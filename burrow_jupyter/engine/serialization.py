@@ -81,17 +81,25 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
     return _store(data, buffers, ids, writer)
 
 
-def dump_code(value: Any, writer: SegmentWriter | None) -> Value:
-    """Pickle a function or class, by value where it is not importable, with its cells' text."""
+def pickle_code(value: Any) -> tuple[bytes, list[int]]:
+    """Pickle a function or class, by value where it is not importable, with its cells' text.
+
+    Returns:
+        The pickle, the same for the same code, and the ids of the refs in it.
+    """
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
     outer = _collector.ids
     ids: list[int] = []
     _collector.ids = ids
     try:
-        data = cloudpickle.dumps((value, sources.collect(value)), 5)
+        return cloudpickle.dumps((value, sources.collect(value)), 5), ids
     finally:
         _collector.ids = outer
+
+
+def store_code(data: bytes, ids: list[int], writer: SegmentWriter | None) -> Value:
+    """Make a value of what `pickle_code` returned."""
     if len(data) <= INLINE_MAX_BYTES or writer is None:
         return Value(data, [], "", 0, ids)
     return _store(data, [], ids, writer)

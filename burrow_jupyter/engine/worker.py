@@ -356,7 +356,7 @@ class Worker:
         failure: Failure | None = None
         try:
             with OpenMpThreads(options.shape):
-                cls = self.code(message.code_id)
+                cls = facts.actor_class = self.code(message.code_id)
                 args, kwargs = arguments(self.client, message.args, message.slots, message.values)
                 self._in_user = True
                 self.actor = cls(*args, **kwargs)

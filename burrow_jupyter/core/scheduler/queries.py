@@ -386,6 +386,15 @@ def _named_actors(
     ]
 
 
+def _unfinished_calls(state: State, client: ClientRecord, actor_id: int) -> int:
+    """Return how many calls of this client the actor has not ended."""
+    actor = state.actors.get(actor_id)
+    if actor is None:
+        return 0
+    waiting = (task for lane in actor.lanes.values() for task in lane)
+    return sum(task.client is client for task in (*actor.sent.values(), *waiting))
+
+
 def _hold_actor(state: State, client: ClientRecord, actor_id: int) -> bool:
     objects.hold(state, client, [actor_id])
     return True
@@ -406,5 +415,6 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "workers": _workers,
     "functions": _functions,
     "unfinished in run": _run_counts,
+    "unfinished calls": _unfinished_calls,
     "ping": lambda state, client: True,
 }
