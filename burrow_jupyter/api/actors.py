@@ -28,7 +28,7 @@ from burrow_jupyter.core import resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
 from burrow_jupyter.engine import current, serialization
-from burrow_jupyter.engine.execute import ExitActor
+from burrow_jupyter.engine.current import ExitActor
 
 if TYPE_CHECKING:
     from burrow_jupyter.backends.protocol import Backend
@@ -128,10 +128,13 @@ class ActorClass:
         if constructor is object.__init__:
             constructor = _nothing
         self._parameters = Parameters(constructor, cls.__name__, skip_first=True)
-        self._definition = Definition(cls, self._name, pickle.dumps(self._info, 5))
+        self._definition = self._define()
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(cls, attribute, None))
         self.__wrapped__ = cls
+
+    def _define(self) -> Definition:
+        return Definition(self._cls, self._name, pickle.dumps(self._info, 5))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse: an actor is made with `.remote(...)`."""
@@ -208,18 +211,20 @@ class ActorClass:
         target = self.options(**given) if given else self
         return target.remote(*(args or ()), **(kwargs or {}))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_class, (self._cls, self._given)
+    def __getstate__(self) -> dict[str, Any]:
+        # With what was seen of the class: one whose methods name it is unpickled before it
+        # is complete, and would be seen without its methods then.
+        return {k: v for k, v in self.__dict__.items() if k != "_definition"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["_definition"] = self._define()
 
     def __repr__(self) -> str:
         return f"ActorClass({self._name})"
 
 
 ActorClass.__module__ = "burrow"
-
-
-def _rebuild_class(cls: type, given: dict[str, Any]) -> ActorClass:
-    return ActorClass(cls, given)
 
 
 def _check_combination(given: dict[str, Any]) -> None:
@@ -336,20 +341,25 @@ class ActorHandle:
         backend: Backend,
         *,
         weak: bool = False,
+        counted: bool = True,
     ) -> None:
-        """Wrap an id that the backend has already counted for us, unless `weak`."""
+        """Wrap an id that the backend has already counted for us, if it is to be `counted`.
+
+        A `weak` handle is not, nor are those that others make of it.
+        """
         self._id = actor_id
         self._info = info
         self._options = options
         self._backend = backend
         self._session = backend.session
         self._weak = weak
+        self._counted = counted and not weak
         self._interned: dict[TaskOptions, int] = {}
         self._pending = 0  # calls since the head was asked, and what it said
 
     def __del__(self) -> None:
         try:
-            if not self._weak:
+            if self._counted:
                 self._backend.drop(self._id)
         except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
             pass
@@ -458,9 +468,11 @@ def _rebuild_handle(
     running = context.current_or_none()
     if running is None or running.session != session:
         raise ActorHandleNotFoundError(OLD_HANDLE)
-    if not weak:
+    # An actor's handle on itself does not keep it alive; but those that others get from it do.
+    counted = not weak and current.facts.actor_id != actor_id
+    if counted:
         running.adopt(actor_id)
-    return ActorHandle(actor_id, info, options, running, weak=weak)
+    return ActorHandle(actor_id, info, options, running, weak=weak, counted=counted)
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
@@ -512,4 +524,5 @@ def exit_actor() -> None:
     if not current.call().actor_id:
         msg = "exit_actor() was called outside an actor"
         raise TypeError(msg)
+    current.call().leaving = True
     raise ExitActor

@@ -39,12 +39,15 @@ class RemoteFunction(Generic[P, T]):
         self._name = _name_of(function)
         self._parameters = Parameters(function, self._name)
         self._options = _task_options(function, self._name, given)
+        self._wrap(function)
+        self._forget_session()
+
+    def _forget_session(self) -> None:
         self._session = -1
         self._run_id = 0
         self._code_id = 0
         self._options_id = 0
-        self._definition = Definition(function, self._name)
-        self._wrap(function)
+        self._definition = Definition(self._function, self._name)
 
     def _wrap(self, function: Any) -> None:
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
@@ -140,18 +143,21 @@ class RemoteFunction(Generic[P, T]):
         remote: Any = target.remote
         return remote(*(args or ()), **(kwargs or {}))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._function, self._given)
+    def __getstate__(self) -> dict[str, Any]:
+        # With what was seen of the function: one that calls itself is unpickled before it
+        # is complete, and would be seen without its defaults then.
+        return {k: v for k, v in self.__dict__.items() if k not in _OF_SESSION}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_session()
 
     def __repr__(self) -> str:
         return f"RemoteFunction({self._name})"
 
 
 RemoteFunction.__module__ = "burrow"
-
-
-def _rebuild(function: Any, given: dict[str, Any]) -> RemoteFunction[..., Any]:
-    return RemoteFunction(function, given)
+_OF_SESSION = frozenset({"_session", "_run_id", "_code_id", "_options_id", "_definition"})
 
 
 def refs_of(

@@ -28,7 +28,8 @@ from burrow_jupyter.core.failures import (
 )
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, serialization
-from burrow_jupyter.engine.execute import TERMINATE, Call, ExitActor, OpenMpThreads, arguments
+from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.execute import TERMINATE, Call, OpenMpThreads, arguments
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -331,6 +332,7 @@ class InlineBackend:
             values = [self._objects[object_id].value for object_id in deps]
             args_list, kwargs = arguments(client, packed, slots, values)
             actor.instance = self.code(code_id)(*args_list, **kwargs)
+            current.call().check_leaving()
         except ExitActor:
             self._die(actor, "exit_actor() was called")
         except Exception as error:  # noqa: BLE001  # the border of the user's code

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.options import TaskOptions
 
 
+class ExitActor(BaseException):  # no error, but a way out
+    """Raised by `exit_actor()` to unwind the method; not an Exception, so rarely caught."""
+
+
 class Current:
     """One call that runs."""
 
-    __slots__ = ("actor_id", "attempt", "cancelled", "options", "run_id", "task_id")
+    __slots__ = ("actor_id", "attempt", "cancelled", "leaving", "options", "run_id", "task_id")
 
     def __init__(
         self,
@@ -34,6 +38,12 @@ class Current:
         self.attempt = attempt
         self.options = options
         self.cancelled = False
+        self.leaving = False  # `exit_actor()` was called
+
+    def check_leaving(self) -> None:
+        """Raise what the user's code has caught, if it has called `exit_actor()`."""
+        if self.leaving:
+            raise ExitActor
 
 
 NOTHING = Current()
@@ -71,6 +81,6 @@ def set_process_wide(current: Current) -> None:
 
 def swap_facts(other: WorkerFacts) -> WorkerFacts:
     """Be another worker from here on; return what was before. For calls that run inline."""
-    global facts  # noqa: PLW0603  # the one value for the whole process
+    global facts  # the one value for the whole process
     before, facts = facts, other
     return before

@@ -39,10 +39,6 @@ _SAID = object()
 """The result of a generator whose items were sent as they were yielded."""
 
 
-class ExitActor(BaseException):  # no error, but a way out
-    """Raised by `exit_actor()` to unwind the method; not an Exception, so rarely caught."""
-
-
 def arguments(
     client: Client, packed: Value | None, slots: list[int | str], values: list[Value | None]
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -126,6 +122,19 @@ class Call:
 
     def run(self) -> None:
         """Run the user's code in this thread. Raises what it raises."""
+        try:
+            self._run()
+        finally:
+            self.now.check_leaving()
+
+    async def run_async(self) -> None:
+        """Run the user's code in this loop. Raises what it raises."""
+        try:
+            await self._run_async()
+        finally:
+            self.now.check_leaving()
+
+    def _run(self) -> None:
         result = self._function(*self._args, **self._kwargs)
         if self.options.generator:
             items = _items_of_async(result) if hasattr(result, "__anext__") else result
@@ -136,8 +145,7 @@ class Call:
             result = asyncio.run(_await(result))
         self._take(result)
 
-    async def run_async(self) -> None:
-        """Run the user's code in this loop. Raises what it raises."""
+    async def _run_async(self) -> None:
         result = self._function(*self._args, **self._kwargs)
         if self.options.generator and hasattr(result, "__anext__"):
             result = await self._unroll_async(result)

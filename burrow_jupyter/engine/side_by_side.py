@@ -18,7 +18,8 @@ from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.limits import ACTOR_MAX_CONCURRENCY_ASYNC
 from burrow_jupyter.engine import current, serialization
-from burrow_jupyter.engine.execute import TERMINATE, Call, ExitActor
+from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.execute import TERMINATE, Call
 
 if TYPE_CHECKING:
     from burrow_jupyter.core.options import ActorOptions, TaskOptions

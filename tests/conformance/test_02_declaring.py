@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -207,7 +207,8 @@ def test_2_6_what_a_function_uses_may_be_defined_after_it():
         "@burrow.remote\n"
         "def odd(n): return False if n == 0 else burrow.get(even.remote(n - 1))\n"
         "@burrow.remote\n"
-        "def factorial(n): return START if n == 0 else n * burrow.get(factorial.remote(n - 1))\n"
+        "def factorial(n, /, by=1, *, unused=0):\n"
+        "    return START if n == 0 else n * burrow.get(factorial.remote(n - by))\n"
         "START = 1\n",
         scope,
     )
@@ -289,4 +290,4 @@ def test_2_11_decorated_things_keep_their_names():
     assert list(inspect.signature(add).parameters) == ["a", "b", "rest", "c", "more"]
     assert {"method", "remote", "options", "bind"} <= set(dir(cls))
     assert "method" in dir(cls.remote())
-    assert os.path.basename(inspect.getsourcefile(inspect.unwrap(same))) == "calls.py"
+    assert Path(inspect.getsourcefile(inspect.unwrap(same))).name == "calls.py"

@@ -99,7 +99,7 @@ def test_3_3_a_ref_in_a_closure_lives():
 
     @burrow.remote
     def ask():
-        return burrow.get(ref)
+        return burrow.get(ref)  # noqa: F821 deleted later on, on purpose
 
     assert burrow.get(ask.remote()) == "closed over"
     del ref

@@ -62,7 +62,7 @@ def test_4_2_a_ref_cannot_be_iterated_over():
     with pytest.raises(TypeError):
         len(ref)
     with pytest.raises(TypeError):
-        a, b = ref
+        _a, _b = ref
 
 
 def test_4_3_get_of_one_and_of_lists():

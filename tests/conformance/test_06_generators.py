@@ -322,8 +322,7 @@ def test_6_11_dropping_the_stream_releases_the_producer(tmp_path):
     @burrow.remote(_generator_backpressure_num_objects=1)
     def produce():
         try:
-            for n in range(100):
-                yield n
+            yield from range(100)
         finally:
             ended.touch()
 
