@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import limits
 from burrow_jupyter.engine import serialization
+from burrow_jupyter.engine.modules import local_modules
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -36,12 +37,18 @@ class CodeBook:
         meta: bytes,
         writer: SegmentWriter | None,
         send: Callable[[Value], int],
+        *,
+        check_edits: bool = False,
     ) -> int:
         """Return the id of a function or class; `send` sends what is new and returns its id.
+
+        With `check_edits`, what uses a module that this process has in an older version
+        than workers would load is refused.
 
         Raises:
             TypeError: it cannot be pickled; the text names the path to the culprit.
             ValueError: it is unreasonably large.
+            RuntimeError: see `check_edits`.
         """
         try:
             data, ids = serialization.pickle_code(target)
@@ -49,6 +56,8 @@ class CodeBook:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
+        if check_edits:
+            _check_edits(name, data)
         digest = hashlib.blake2b(data, digest_size=16)
         digest.update(name.encode() + b"\0" + meta)
         key = digest.digest()
@@ -57,6 +66,19 @@ class CodeBook:
             _check_size(name, len(data))
             code_id = self._ids[key] = send(serialization.store_code(data, ids, writer))
         return code_id
+
+
+def _check_edits(name: str, data: bytes) -> None:
+    for module in local_modules().edited():
+        named = module.encode()
+        if b"\x8c" + bytes([len(named)]) + named in data:  # a short string, as pickle writes it
+            msg = (
+                f"{name} uses {module}, and {module} was edited after this notebook imported it: "
+                "workers would run other code than the notebook. Reload it: import importlib; "
+                f"importlib.reload({module}). Or have that done: %load_ext autoreload, "
+                "%autoreload 2"
+            )
+            raise RuntimeError(msg)
 
 
 def _check_size(name: str, size: int) -> None:

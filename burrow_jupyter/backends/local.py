@@ -16,7 +16,7 @@ from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import ActorOptions
-from burrow_jupyter.engine import current, serialization
+from burrow_jupyter.engine import current, serialization, surroundings
 from burrow_jupyter.engine.client import FAILED, KNOWN, PENDING, Client, ConnectionLost, Entry
 from burrow_jupyter.engine.unpicklable import explain
 
@@ -47,6 +47,10 @@ class LocalBackend:
         self.totals = client.totals
         self._launched = launched
         self._codes = CodeBook()
+        driver = launched is not None
+        self._born = self._place = surroundings.here() if driver else surroundings.NOWHERE
+        self._surroundings = 0
+        self._runs_cells = False
         self._interned: dict[TaskOptions, int] = {}
         self._next = client.mint.next
         self._entries = client.entries
@@ -77,7 +81,9 @@ class LocalBackend:
             self.client.post(messages.DefineCode(code_id, name, value, meta))
             return code_id
 
-        return self._codes.find(target, name, meta, self.client.writer, send)
+        return self._codes.find(
+            target, name, meta, self.client.writer, send, check_edits=self._runs_cells
+        )
 
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options, the same for equal ones."""
@@ -307,8 +313,25 @@ class LocalBackend:
     def open_run(self, label: str, cell_id: str, message_id: str) -> int:
         """Make a run known; return its id."""
         run_id = self._next()
-        self.client.post(messages.DefineRun(run_id, label, cell_id, message_id))
+        self._runs_cells = True
+        surroundings = self._follow()
+        self.client.post(messages.DefineRun(run_id, label, cell_id, message_id, surroundings))
         return run_id
+
+    def _follow(self) -> int:
+        """Make known where this process is, if that has changed since the last run."""
+        now = surroundings.here()
+        if now != self._place:
+            self._place = now
+            changed, removed = surroundings.difference(self._born, now)
+            dropped = [folder for folder in self._born.path if folder not in now.path]
+            self._surroundings = self._next()
+            self.client.post(
+                messages.Surroundings(
+                    self._surroundings, now.directory, now.path, changed, removed, dropped
+                )
+            )
+        return self._surroundings
 
     def close(self) -> None:
         """End the session; returns when everything of it is gone."""

@@ -73,6 +73,7 @@ class DefineRun(Message, tag=4):
     label: str
     cell_id: str = ""
     message_id: str = ""
+    surroundings: int = 0  # where the notebook is then; 0: where it was at the start
 
 
 class Submit(Message, tag=5):
@@ -417,6 +418,17 @@ class StreamCredit(Message, tag=77):
     taken: int
 
 
+class Surroundings(Message, tag=78):
+    """Where a notebook is, if not where it was at the start; its tasks follow."""
+
+    surroundings_id: int
+    directory: str
+    path: list[str]
+    changed: dict[str, str]  # environment variables
+    removed: list[str]
+    dropped: list[str] = []  # of the module path
+
+
 ClientToHead = (
     Hello
     | DefineCode
@@ -447,6 +459,7 @@ ClientToHead = (
     | Retiring
     | OutputChunk
     | StreamCredit
+    | Surroundings
 )
 
 HeadToClient = (
@@ -468,4 +481,5 @@ HeadToClient = (
     | Interrupt
     | Exit
     | StreamCredit
+    | Surroundings
 )

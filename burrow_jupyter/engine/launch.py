@@ -93,7 +93,7 @@ def start(
         namespace=namespace or secrets.token_hex(8),
         kernel_id=kernel_id,
         driver_pid=os.getpid(),
-        sys_path=[path for path in sys.path if path] or [],
+        sys_path=list(sys.path),  # "" too: the working directory, wherever that is
         directory=os.getcwd(),  # a str is wanted
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

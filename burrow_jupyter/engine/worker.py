@@ -22,15 +22,17 @@ from burrow_jupyter.core.failures import Cancelled, Failure
 from burrow_jupyter.core.limits import BATCH_MAX_DELAY_S, BATCH_MAX_MESSAGES
 from burrow_jupyter.engine import current, errors, processes, serialization, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
+from burrow_jupyter.engine.current import ExitActor
 from burrow_jupyter.engine.execute import (
     TERMINATE,
     Call,
-    ExitActor,
     OpenMpThreads,
     arguments,
     repr_of,
 )
 from burrow_jupyter.engine.journal import ENTRY_MAX_BYTES, Journal
+from burrow_jupyter.engine.modules import local_modules
+from burrow_jupyter.engine.surroundings import Follower
 
 if TYPE_CHECKING:
     import socket
@@ -70,6 +72,9 @@ class Worker:
         self.actor: Any = None
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         """Makes what user code sees as a ref; set by the main."""
+        self._follower = Follower()
+        self._modules = local_modules()
+        self._run_id = 0
         self._title = 0
         self._side_by_side: SideBySide | None = None
         self._credits: dict[int, int] = {}
@@ -99,6 +104,8 @@ class Worker:
                     self._run(message)
                 elif kind is messages.BecomeActor:
                     self._become(message)
+                elif kind is messages.Surroundings:
+                    self._follower.follow(message)
                 elif kind is messages.Exit:
                     break
             self._finish()
@@ -221,6 +228,11 @@ class Worker:
             self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
             self.leave_actor("it was ended by __ray_terminate__()")
             return
+        if run.run_id != self._run_id:
+            self._run_id = run.run_id
+            if self.actor is None and self._modules.edited():
+                self._retire_for_edits(run)
+                return
         now = current.Current(run.task_id, run.run_id, current.facts.actor_id, run.attempt, options)
         current.set_process_wide(now)
         self._journal.begin(run.task_id)
@@ -245,9 +257,19 @@ class Worker:
                 self.client.post(messages.Retiring())
                 self._give_back()
                 self._exiting = True
+        self._modules.note()
         self._end_task(done, flush=self._exiting)
         del call  # its result kept the refs in it alive until the head has heard of them
         current.set_process_wide(current.NOTHING)
+
+    def _retire_for_edits(self, run: messages.Run) -> None:
+        """End, and leave the work to a fresh worker that loads the modules as they are now."""
+        self.client.post(messages.Retiring())
+        self._give_back()
+        self._discard(run)
+        self.client.post(messages.Returned([run.task_id]))
+        self._send()
+        self._exiting = True
 
     def _attempt(self, call: Call) -> messages.Done:
         failed = call.prepare()
@@ -360,6 +382,7 @@ class Worker:
                 args, kwargs = arguments(self.client, message.args, message.slots, message.values)
                 self._in_user = True
                 self.actor = cls(*args, **kwargs)
+                now.check_leaving()
                 facts.actor_instance = self.actor
         except ExitActor:
             self.leave_actor("exit_actor() was called")

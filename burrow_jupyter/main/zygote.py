@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from burrow_jupyter.engine import processes
+from burrow_jupyter.engine.modules import local_modules
 from burrow_jupyter.engine.settings import HeadSettings
 from burrow_jupyter.engine.zygote import Birth, Zygote
 
@@ -32,6 +33,7 @@ def main(sock: socket.socket, encoded: bytes) -> None:
         _prepare(birth, settings)
         worker.main(birth, sock, settings)
 
+    local_modules()
     gc.collect()
     gc.freeze()  # what is shared with workers is not touched by their collections
     Zygote(sock, work).run()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context, lifecycle
-from burrow_jupyter.engine import sources
+from burrow_jupyter.engine import modules, sources
 from burrow_jupyter.notebook import magics
 from burrow_jupyter.notebook.live import Live
 from burrow_jupyter.notebook.output import Output
@@ -20,6 +20,8 @@ from burrow_jupyter.notebook.runs import Runs
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from burrow_jupyter.notebook.runs import Run
 
 
 class _Wiring:
@@ -32,6 +34,7 @@ class _Wiring:
         self.live = Live(shell, self.runs)
         self.runs.hook()
         self.live.hook()
+        self.runs.on_begin.append(self._renew_modules)
         sources.label_of_file = lambda filename: _cell_label(shell, filename)
         lifecycle.kernel_id = _kernel_id()
         lifecycle.on_open.append(self.opened)
@@ -44,6 +47,12 @@ class _Wiring:
         client = getattr(backend, "client", None)
         if client is not None:
             self.output.attach(client)
+
+    def _renew_modules(self, run: Run) -> None:
+        """Autoreload brings modules up to date before each cell, and leaves no trace on them."""
+        magics_of_autoreload: Any = self.shell.magics_manager.registry.get("AutoreloadMagics")
+        if magics_of_autoreload is not None and magics_of_autoreload._reloader.enabled:  # noqa: SLF001  # it has no public state
+            modules.local_modules().renew()
 
     def undo(self) -> None:
         """Leave the shell as it was."""

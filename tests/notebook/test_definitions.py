@@ -138,3 +138,100 @@ def test_a_redefined_class_is_the_one_that_tasks_see(workshop: Kernel):
     assert workshop.run_ok("burrow.get([cook.remote() for _ in range(4)])").text == str(
         ["broth"] * 4
     )
+
+
+# ---- modules and surroundings ------------------------------------------------------------
+
+
+def write(kernel: Kernel, name: str, text: str) -> None:
+    """Write a module where the kernel works, later than before, as an editor does."""
+    kernel.run_ok(
+        f"import os, pathlib\nfile = pathlib.Path({name!r}); "
+        "at = file.stat().st_mtime_ns + 2_000_000_000 if file.exists() else None\n"
+        f"file.write_text({text!r})\n"
+        "at and os.utime(file, ns=(at, at))"
+    )
+
+
+def test_an_edited_module_is_the_same_in_every_worker(kernel: Kernel):
+    write(kernel, "larder.py", "food = 'leek'")
+    kernel.run_ok(
+        "import burrow, time\nburrow.init(num_cpus=2)\n@burrow.remote\ndef look():\n"
+        "    import larder, os; time.sleep(0.02); return larder.food, os.getpid()"
+    )
+    first = "foods, pids = zip(*burrow.get([look.remote() for _ in range(8)])); set(foods)"
+    assert kernel.run_ok(first).text == "{'leek'}"
+
+    write(kernel, "larder.py", "food = 'onion'")
+
+    for _ in range(2):
+        assert kernel.run_ok(first).text == "{'onion'}"
+
+
+def test_a_module_that_the_notebook_has_in_an_older_version_is_refused(kernel: Kernel):
+    write(kernel, "larder.py", "def food(): return 'leek'")
+    kernel.run_ok("%load_ext burrow\nimport burrow, importlib, larder\nfrom larder import food")
+    kernel.run_ok("@burrow.remote\ndef look(): return larder.food()")
+    kernel.run_ok("@burrow.remote\ndef taste(): return food()")
+    kernel.run_ok("@burrow.remote\ndef other(): return 1")
+    assert kernel.run_ok("burrow.get([look.remote(), taste.remote()])").text == "['leek', 'leek']"
+
+    write(kernel, "larder.py", "def food(): return 'onion'")
+
+    for name in ("look", "taste"):
+        failed = kernel.run(f"burrow.get({name}.remote())")
+        assert "larder was edited after this notebook imported it" in failed.traceback
+        assert "importlib.reload(larder)" in failed.traceback
+    assert kernel.run_ok("burrow.get(other.remote())").text == "1"
+    kernel.run_ok("importlib.reload(larder); from larder import food")
+    assert kernel.run_ok("burrow.get([look.remote(), taste.remote()])").text == "['onion', 'onion']"
+
+
+def test_autoreload_reaches_the_workers(kernel: Kernel):
+    write(kernel, "larder.py", "def food(): return 'leek'")
+    kernel.run_ok("%load_ext burrow\n%load_ext autoreload\n%autoreload 2\nimport burrow, larder")
+    kernel.run_ok("@burrow.remote\ndef look(): return larder.food()")
+    assert kernel.run_ok("burrow.get([look.remote() for _ in range(6)])").text == str(["leek"] * 6)
+
+    write(kernel, "larder.py", "def food(): return 'onion'")
+
+    assert kernel.run_ok("burrow.get([look.remote() for _ in range(6)])").text == str(["onion"] * 6)
+
+
+def test_workers_follow_directory_path_and_environment(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef here(): return os.path.basename(os.getcwd()), "
+        "os.environ.get('SAUCE'), sys.path[-1], os.environ.get('HOME') is None\n"
+        "@burrow.remote\nclass Here:\n    def look(self): return os.environ.get('SAUCE')"
+    )
+    cells.run_ok(
+        "home, start = os.environ['HOME'], os.getcwd(); before = burrow.get(here.remote())"
+    )
+    cells.run_ok(
+        "os.makedirs('cellar', exist_ok=True); os.chdir('cellar'); sys.path.append('/larder')\n"
+        "os.environ['SAUCE'] = 'brown'; del os.environ['HOME']"
+    )
+    try:
+        run = cells.run_ok("set(burrow.get([here.remote() for _ in range(6)]))")
+        assert run.text == "{('cellar', 'brown', '/larder', True)}"
+        assert cells.run_ok("burrow.get(Here.remote().look.remote())").text == "'brown'"
+    finally:
+        cells.run_ok(
+            "os.chdir(start); sys.path.remove('/larder'); os.environ['HOME'] = home\n"
+            "del os.environ['SAUCE']"
+        )
+
+    assert cells.run_ok("burrow.get(here.remote()) == before").text == "True"
+
+
+def test_what_was_asked_for_the_task_itself_comes_first(cells: Kernel):
+    cells.run_ok("@burrow.remote\ndef sauce(): return os.environ.get('SAUCE')")
+    cells.run_ok("os.environ['SAUCE'] = 'brown'")
+
+    run = cells.run_ok(
+        "own = sauce.options(runtime_env={'env_vars': {'SAUCE': 'green'}})\n"
+        "burrow.get([own.remote(), sauce.remote()])"
+    )
+
+    assert run.text == "['green', 'brown']"
+    cells.run_ok("del os.environ['SAUCE']")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.scheduler import leases, objects
 from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, WakeAt
@@ -238,6 +240,8 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     """Send a task, and what the worker does not know yet of it."""
     client = worker.client
     assert client is not None, "only a worker that said hello is given work"
+    if state.surroundings and worker.actor is None:
+        _send_surroundings(state, worker, task.run_id)
     code = task.code
     code_id = 0
     if code is not None:
@@ -271,6 +275,26 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         objects.map_value(state, client, task.args)
     if task.taken:
         state.send(client, messages.StreamCredit(task.id, task.taken))
+
+
+def _send_surroundings(state: State, worker: WorkerRecord, run_id: int) -> None:
+    """Have a worker be where the notebook was in this run; an actor stays where it was made."""
+    run = state.runs.get(run_id)
+    if run is None or run.surroundings == worker.surroundings or not run.surroundings:
+        return
+    worker.surroundings = run.surroundings
+    message = state.surroundings[run.surroundings]
+    env_vars, directory = worker.env
+    if worker.env != PLAIN_ENV:  # what was asked for the task itself comes first
+        own = dict(env_vars)
+        message = msgspec.structs.replace(
+            message,
+            directory="" if directory else message.directory,
+            changed={k: v for k, v in message.changed.items() if k not in own},
+            removed=[k for k in message.removed if k not in own],
+        )
+    assert worker.client is not None, "only a worker that said hello is given work"
+    state.send(worker.client, message)
 
 
 def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
@@ -380,6 +404,8 @@ def _send_actor(state: State, worker: WorkerRecord, actor: ActorRecord) -> None:
     if actor.deps and _has_lost_argument(state, actor.deps):
         state.woken.append(actor)  # to die
         return
+    if state.surroundings:
+        _send_surroundings(state, worker, actor.run_id)
     send_code(state, worker, actor.code.id)
     values: list[messages.Value | None] = []
     for object_id in actor.deps:

@@ -274,6 +274,7 @@ class WorkerRecord:
         "started_at",
         "state",
         "stop_reason",
+        "surroundings",
         "taking_back",
     )
 
@@ -299,6 +300,7 @@ class WorkerRecord:
         self.progress_at = now
         self.taking_back = False
         self.stop_reason = ""
+        self.surroundings = 0  # the last that it was told of
 
 
 EnvKey = tuple[tuple[tuple[str, str], ...], str]
@@ -363,6 +365,7 @@ class RunRecord:
         "id",
         "label",
         "message_id",
+        "surroundings",
         "tasks",
     )
 
@@ -375,6 +378,7 @@ class RunRecord:
         self.ended = [0] * len(TaskState)  # tasks that have ended, by state
         self.begun_at = now
         self.changed_at = now  # when a task ended last
+        self.surroundings = 0
         self.cancelled = False  # what its tasks submit from now on is cancelled too
 
 

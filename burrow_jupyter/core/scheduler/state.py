@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from burrow_jupyter.core import limits, resources
+from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.scheduler.records import (
     PLAIN_ENV,
     ActorRecord,
@@ -83,6 +83,7 @@ class State:
         self.codes: dict[int, CodeRecord] = {}
         self.options: dict[int, TaskOptions] = {}
         self.runs: dict[int, RunRecord] = {}
+        self.surroundings: dict[int, messages.Surroundings] = {}
 
         self.tasks: dict[int, TaskRecord] = {}
         """By id: tasks that have not ended."""

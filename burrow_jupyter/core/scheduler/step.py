@@ -203,6 +203,11 @@ def _define_run(state: State, client: ClientRecord, message: messages.DefineRun)
         state.runs[message.run_id] = RunRecord(
             message.run_id, message.label, message.cell_id, message.message_id, state.now
         )
+        state.runs[message.run_id].surroundings = message.surroundings
+
+
+def _surroundings(state: State, client: ClientRecord, message: messages.Surroundings) -> None:
+    state.surroundings[message.surroundings_id] = message
 
 
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
@@ -288,6 +293,7 @@ def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -
 
 _Handler = Callable[[State, ClientRecord, Any], None]
 _HANDLERS: dict[type, _Handler] = {
+    messages.Surroundings: _surroundings,
     messages.Submit: tasks.on_submit,
     messages.Done: _done,
     messages.Call: actors.on_call,

@@ -1,0 +1,87 @@
+"""The user's own modules: which are loaded, and whether their files were edited since.
+
+A module is loaded once, a file may be edited any time. A worker that lives on would go
+on with the old text beside a new one with the new; so a worker whose modules were edited
+is replaced, between two runs of cells.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import site
+import sys
+from typing import Any
+
+_OWN = ("burrow", "burrow_jupyter")
+
+
+class LocalModules:
+    """The modules of this process whose files lie where a user edits them."""
+
+    def __init__(self) -> None:
+        """Know what is loaded now."""
+        folders = {os.path.dirname(os.__file__), *site.getsitepackages()}
+        folders.add(site.getusersitepackages())
+        folders.update(sys.modules[name].__path__[0] for name in _OWN if name in sys.modules)
+        self._foreign = tuple(folder.rstrip(os.sep) + os.sep for folder in folders if folder)
+        self._count = 0
+        self._seen: set[str] = set()
+        self._loaded: dict[str, tuple[Any, str, int]] = {}
+        self.note()
+
+    def note(self) -> None:
+        """Take down what was loaded since; costs nothing when nothing was."""
+        if len(sys.modules) == self._count:
+            return
+        for name, module in list(sys.modules.items()):
+            if name not in self._seen:
+                self._seen.add(name)
+                self._take(name, module)
+        self._count = len(sys.modules)
+
+    def _take(self, name: str, module: Any) -> None:
+        file = getattr(module, "__file__", None)
+        if name == "__main__" or not isinstance(file, str) or file.startswith(self._foreign):
+            return
+        self._loaded[name] = (getattr(module, "__spec__", None), file, _edited_at(file))
+
+    def renew(self) -> None:
+        """Take all modules for what their files are now: something reloads them by itself."""
+        self.note()
+        for name, (spec, file, _) in self._loaded.items():
+            self._loaded[name] = (spec, file, _edited_at(file))
+
+    def edited(self) -> list[str]:
+        """Return the names of loaded modules whose files were edited since.
+
+        A module that was reloaded is as its file was then.
+        """
+        self.note()
+        found = []
+        for name, (spec, file, at) in list(self._loaded.items()):
+            now = _edited_at(file)
+            if now == at:
+                continue
+            module = sys.modules.get(name)
+            if module is None or getattr(module, "__spec__", None) is not spec:
+                del self._loaded[name]  # a reload gives a module a new spec
+                if module is not None:
+                    self._take(name, module)
+                continue
+            if now:
+                found.append(name)
+        return found
+
+
+@functools.cache
+def local_modules() -> LocalModules:
+    """Return those of this process; a forked one goes on with its parent's."""
+    return LocalModules()
+
+
+def _edited_at(file: str) -> int:
+    try:
+        return os.stat(file).st_mtime_ns
+    except OSError:
+        return 0

@@ -1,0 +1,72 @@
+"""Where code runs, as far as it can tell: working directory, module path, environment.
+
+Workers are born with those of the driver. A notebook that changes its own later
+(`os.chdir`, `sys.path.append`, `os.environ[...] = ...`) expects its tasks to follow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from burrow_jupyter.core.messages import Surroundings
+
+
+class Place(NamedTuple):
+    """The surroundings of a process at one moment."""
+
+    directory: str
+    path: list[str]
+    environ: dict[str, str]
+
+
+NOWHERE = Place("", [], {})
+
+
+def here() -> Place:
+    """Return this process's."""
+    try:
+        directory = os.getcwd()  # a Path costs 10 us, and this is asked in each cell
+    except OSError:  # it was removed under our feet
+        directory = ""
+    return Place(directory, list(sys.path), dict(os.environ))
+
+
+def difference(before: Place, now: Place) -> tuple[dict[str, str], list[str]]:
+    """Return the environment variables that were set, and those that were removed."""
+    changed = {k: v for k, v in now.environ.items() if before.environ.get(k) != v}
+    return changed, [k for k in before.environ if k not in now.environ]
+
+
+class Follower:
+    """A worker's side: goes where the notebook is."""
+
+    def __init__(self) -> None:
+        """Remember what the worker was born with."""
+        self._born = here()
+        self._set: dict[str, str] = {}
+        self._removed: list[str] = []
+
+    def follow(self, to: Surroundings) -> None:
+        """Be where the notebook is; what cannot be followed stays as it was, and is told."""
+        if to.directory:
+            try:
+                os.chdir(to.directory)
+            except OSError as error:
+                print(f"the worker could not follow the notebook: {error}", file=sys.stderr)  # noqa: T201
+        missing = [p for p in self._born.path if p not in to.path and p not in to.dropped]
+        sys.path[:] = to.path + missing
+        for name in (*self._set, *self._removed):
+            born = self._born.environ.get(name)
+            if born is None:
+                with contextlib.suppress(KeyError):
+                    del os.environ[name]
+            else:
+                os.environ[name] = born
+        os.environ.update(to.changed)
+        for name in to.removed:
+            os.environ.pop(name, None)
+        self._set, self._removed = dict(to.changed), list(to.removed)
