@@ -257,6 +257,12 @@ def _actor_options(
         placing = ((resources.CPU, resources.UNIT),)
     env_vars, directory = environment_of(given)
     concurrency = given.get("max_concurrency", 0)
+    if given.get("allow_out_of_order_execution") is False and (info.is_async or concurrency > 1):
+        msg = (
+            "allow_out_of_order_execution=False cannot be kept by async actors and with "
+            "max_concurrency above 1: their calls run side by side"
+        )
+        raise ValueError(msg)
     groups = tuple(sorted(given.get("concurrency_groups", {}).items()))
     return ActorOptions(
         class_name=class_name,

@@ -29,7 +29,7 @@ from burrow_jupyter.core.failures import (
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, serialization
 from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import TERMINATE, Call, OpenMpThreads, arguments
+from burrow_jupyter.engine.execute import TERMINATE, Call, OpenMpThreads, arguments, unknown_group
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -350,7 +350,8 @@ class InlineBackend:
         name = actor.options.class_name
         actor.failure = ActorDied(actor.id, name, f"The actor {name} is dead: {reason}.", error)
         key = (actor.options.namespace, actor.options.name)
-        self._names.pop(key, None)
+        if self._names.get(key) == actor.id:
+            del self._names[key]
 
     def call_actor(
         self,
@@ -378,6 +379,10 @@ class InlineBackend:
             task_id = self.mint.next()
             self._die(actor, "it was ended by __ray_terminate__()")
             return self._settle_all(task_id, 1, [serialization.dump(None, None)], None)
+        group, groups = options.concurrency_group, dict(actor.options.concurrency_groups)
+        if group and group not in groups:
+            failure = EngineError(unknown_group(options.name, group, groups))
+            return self._settle_all(self.mint.block(results), results, None, failure)
         message = messages.Run(0, 0, options_id, method)
         return self._run(message, options, args, kwargs, run_id, actor, retries)
 
@@ -539,7 +544,8 @@ class InlineBackend:
                 actor.count -= 1
                 if actor.count <= 0 and not actor.options.detached:
                     del self._actors[gone]
-                    self._die(actor, "its last handle went out of scope")
+                    if actor.failure is None:
+                        self._die(actor, "its last handle went out of scope")
 
     def free(self, ids: Sequence[int]) -> None:
         """Give up values although there are refs."""

@@ -6,6 +6,8 @@ and the message in the outgoing batch.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -344,7 +346,18 @@ class LocalBackend:
 def _blocking_task() -> int:
     """Return the task whose CPU is free while it waits; an actor's call keeps its own."""
     now = current.call()
-    return 0 if now.actor_id else now.task_id
+    if not now.actor_id:
+        return now.task_id
+    if current.facts.actor_options.is_async and "asyncio" in sys.modules:
+        _warn_in_loop()
+    return 0
+
+
+def _warn_in_loop() -> None:
+    """Say that waiting in an async actor's loop stops all its calls."""
+    if sys.modules["asyncio"]._get_running_loop() is not None:  # noqa: SLF001  # get_running_loop() raises
+        text = "get() or wait() in an async actor blocks all its calls; await the refs instead"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
 
 
 def _check_argument(value: Any, what: str) -> None:

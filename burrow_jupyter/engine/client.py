@@ -141,6 +141,9 @@ class Client:
         self.on_printed: Callable[[messages.Printed], None] | None = None
         self.inbox: deque[Any] = deque()
         """Messages for the worker's loop."""
+        self.on_attend: Callable[[], float | None] | None = None
+        """Called by the attendant in each round; returns in how many seconds at the latest
+        it wants to be called again, `None` for no limit."""
         self.urgent: Callable[[Any], None] | None = urgent
         """Takes what a worker must hear also while it runs a task, in the reading thread."""
 
@@ -262,6 +265,11 @@ class Client:
         self._lazy = False
         with contextlib.suppress(OSError):
             os.write(self._wake_w, b"x")
+
+    def need_attendant(self) -> None:
+        """Have the attendant look soon, should it sleep."""
+        if self._lazy:
+            self.kick()
 
     def drop(self, object_id: int) -> None:
         """A ref of this process has died. Called by `__del__`: appends, and wakes a sleeper."""
@@ -701,12 +709,14 @@ class Client:
         The value is here by then.
         """
         entry = self.entries[object_id]
+        once = [callback]
 
         def arrived() -> None:
             if entry.state in (VALUE, FAILED):
-                callback()
+                with contextlib.suppress(IndexError):  # another thread was faster
+                    once.pop()()
                 return
-            entry.callbacks = [arrived]
+            self._add_callback(entry, arrived)
             if entry.state == ANNOUNCED:
                 self._out.append(messages.Get([object_id], 1, 0))
                 self.kick()
@@ -714,16 +724,20 @@ class Client:
         if entry.state in (VALUE, FAILED):
             callback()
             return
-        if entry.callbacks is None:
-            entry.callbacks = [arrived]
-        else:
-            entry.callbacks.append(arrived)
+        self._add_callback(entry, arrived)
         if entry.state != PENDING:
             self._out.append(messages.Get([object_id], 1, 0))
         self.flush()
         self.kick()
-        if entry.state in (VALUE, FAILED) and entry.callbacks is not None:
-            self._call_back(entry)  # it came between the look and the entry in the list
+        if entry.state in (VALUE, FAILED):
+            arrived()  # it came between the look and the entry in the list
+
+    @staticmethod
+    def _add_callback(entry: Entry, callback: Callable[[], None]) -> None:
+        if entry.callbacks is None:
+            entry.callbacks = [callback]
+        else:
+            entry.callbacks.append(callback)
 
     def stream(self, task_id: int, callback: Callable[[messages.Streamed], None] | None) -> None:
         """Call back for each item of a generator's task; `None` ends that."""
@@ -811,6 +825,7 @@ class Client:
 
     def _attend_once(self) -> None:
         """One round of the attendant: send, look, and sleep for as long as may be."""
+        wanted_s = self.on_attend() if self.on_attend is not None else None
         now = monotonic()
         if (self._out or self.dropped or self.unmapped or self.ended_streams) and (
             now - self._last_flush > BATCH_MAX_DELAY_S
@@ -827,6 +842,8 @@ class Client:
         else:
             timeout_s = None
             poll.register(self._sock, select.POLLIN)
+        if wanted_s is not None:
+            timeout_s = wanted_s if timeout_s is None else min(timeout_s, wanted_s)
         if timeout_s != TICK_S:
             self._lazy = True
             if self._out or self.dropped or self.ended_streams:

@@ -19,7 +19,7 @@ from burrow_jupyter.engine import errors
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from burrow_jupyter.core.failures import UserError
     from burrow_jupyter.core.messages import Value
@@ -66,6 +66,12 @@ def arguments(
         else:
             kwargs[str(slot)] = loaded
     return args, kwargs
+
+
+def unknown_group(name: str, group: str, known: Iterable[str]) -> str:
+    """Return what is wrong with a call that names a concurrency group that there is not."""
+    names = ", ".join(sorted(filter(None, known))) or "none"
+    return f"{name}: the actor has no concurrency group {group!r}; it has: {names}"
 
 
 class Call:

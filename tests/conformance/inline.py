@@ -6,6 +6,7 @@ NOTHING_WAITS = "a call has ended when .remote() returns, so nothing is ever pen
 
 NO_PROCESS = "there is no process of its own that could crash, exit or be interrupted"
 NO_AMOUNTS = "one call runs at a time, so resources never run out and nothing is held"
+ONE_BY_ONE = "calls run one after the other, each to its end"
 
 NOT_INLINE = {
     "test_3_2_refs_in_containers_hold_nothing_back": NOTHING_WAITS,
@@ -50,4 +51,26 @@ NOT_INLINE = {
     "test_10_4_an_actor_ends_with_its_last_handle_but_after_its_calls": NO_PROCESS,
     "test_10_8_pending_calls_are_limited": NOTHING_WAITS,
     "10.9": NO_PROCESS,
+    "test_11_1_a_thousand_calls_meet": ONE_BY_ONE,
+    "test_11_1_a_hundred_thousand_may_be_asked_for": ONE_BY_ONE,
+    "test_11_3_a_blocking_get_inside_works_but_warns": ONE_BY_ONE,
+    "test_11_4_each_call_is_itself": ONE_BY_ONE,
+    "test_11_5_a_pool_of_exactly_so_many_threads": ONE_BY_ONE,
+    "test_11_6_a_blocked_group_holds_up_no_other": ONE_BY_ONE,
+    "test_11_6_groups_of_an_async_actor": ONE_BY_ONE,
+    "test_11_7_a_call_that_waits_for_arguments_holds_up_nobody": ONE_BY_ONE,
+    "12.2": NOTHING_WAITS,
+    "test_13_3_looking_up": NOTHING_WAITS,
+    "test_13_4_one_that_restarts_keeps_its_name": NO_PROCESS,
+    "test_13_4_one_that_crashed_keeps_its_name_while_there_are_handles": NO_PROCESS,
+    "test_14_1_kill_is_immediate": NO_PROCESS,
+    "test_14_1_kill_of_one_that_is_not_there_yet": NO_PROCESS,
+    "test_14_1_a_kill_with_restart_counts_as_a_crash": NO_PROCESS,
+    "test_14_2_a_restarted_actor_begins_anew": NO_PROCESS,
+    "test_14_2_a_crash_in_the_constructor_is_a_crash": NO_PROCESS,
+    "14.3": NO_PROCESS,
+    "14.5": NO_PROCESS,
+    "14.6": NO_PROCESS,
+    "14.7": NO_PROCESS,
+    "14.8": NO_PROCESS,
 }

@@ -294,6 +294,9 @@ def on_kill(state: State, actor: ActorRecord, *, no_restart: bool) -> None:
     if no_restart:
         _die(state, actor, KILLED, None)
     elif worker is not None:
+        # A crash from here on, so that no call slips into the process that is to end.
+        worker.stop_reason = KILLED
+        worker_lost(state, worker, KILLED, failed_starts=0)
         placement.stop(state, worker, KILLED, now=True)
 
 
