@@ -11,7 +11,7 @@ burrow.get([square.remote(n) for n in range(4)])
 
 import sys as _sys
 
-from burrow import exceptions
+from burrow import actor, exceptions, runtime_context
 from burrow_jupyter import __version__
 from burrow_jupyter.api import lifecycle as _lifecycle
 from burrow_jupyter.api.actors import (
@@ -37,6 +37,7 @@ from burrow_jupyter.api.lifecycle import (
     shutdown,
 )
 from burrow_jupyter.api.refs import (
+    DynamicObjectRefGenerator,
     ObjectID,
     ObjectRef,
     ObjectRefGenerator,
@@ -52,6 +53,7 @@ from burrow_jupyter.api.state import (
     nodes,
     objects,
     tasks,
+    timeline,
     workers,
 )
 from burrow_jupyter.api.tasks import RemoteFunction
@@ -60,12 +62,14 @@ __all__ = (
     "ActorClass",
     "ActorHandle",
     "BurrowContext",
+    "DynamicObjectRefGenerator",
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
     "RemoteFunction",
     "RuntimeContext",
     "__version__",
+    "actor",
     "actors",
     "available_resources",
     "cancel",
@@ -87,8 +91,10 @@ __all__ = (
     "put",
     "remote",
     "restart",
+    "runtime_context",
     "shutdown",
     "tasks",
+    "timeline",
     "unload_ipython_extension",
     "wait",
     "workers",

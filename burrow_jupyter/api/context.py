@@ -69,6 +69,12 @@ def open_in_worker(new: Backend) -> None:
     _context.in_worker = True
 
 
+def leave() -> None:
+    """Be no driver and no worker any more: in a child that user code has forked."""
+    _context.backend = None
+    _context.in_worker = False
+
+
 def in_worker() -> bool:
     """Say whether this process is a worker."""
     return _context.in_worker

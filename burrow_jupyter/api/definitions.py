@@ -153,7 +153,7 @@ def check_feasible(backend: Backend, name: str, shape: resources.Shape) -> None:
     """
     for key, units in shape:
         total = backend.totals.get(key, 0.0)
-        if resources.to_quantity(units) <= total or getattr(backend, "waits_for_infeasible", False):
+        if resources.to_quantity(units) <= total or backend.waits_for_infeasible:
             continue
         wanted = f"{resources.to_quantity(units):g}"
         have = f"only {total:g}" if total else "none"

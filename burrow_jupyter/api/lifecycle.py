@@ -32,7 +32,6 @@ IGNORED = frozenset(
         "log_style",
         "configure_logging",
         "job_config",
-        "runtime_env",
         "labels",
         "_system_config",
         "_tracing_startup_hook",
@@ -104,6 +103,8 @@ def init(
     object_store_memory: int | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
+    runtime_env: dict[str, Any] | None = None,
+    infeasible: str = "raise",
     mode: str = "local",
     **other: Any,
 ) -> BurrowContext:
@@ -119,6 +120,10 @@ def init(
         object_store_memory: bytes of shared memory for objects; default: 30 % of memory.
         namespace: of named actors; default: one of its own.
         ignore_reinit_error: return the running session whatever the arguments.
+        runtime_env: `env_vars` and `working_dir` of all workers; tasks and actors may add
+            their own.
+        infeasible: what becomes of a task or actor that asks for more than this burrow
+            will ever have: "raise" at the call, or "wait", as in Ray.
         mode: "local": worker processes; "inline": each call runs at once in this process,
             for debugging.
         other: keywords that Ray knows and that mean nothing here are accepted.
@@ -140,9 +145,14 @@ def init(
     if address not in (None, "local", "auto"):
         msg = f"init(address={address!r}): only this machine can be used; leave address out"
         raise ValueError(msg)
-    if mode not in ("local", "inline"):
-        msg = f'mode must be "local" or "inline", got {mode!r}'
-        raise ValueError(msg)
+    for name, value, known in (
+        ("mode", mode, ("local", "inline")),
+        ("infeasible", infeasible, ("raise", "wait")),
+    ):
+        if value not in known:
+            msg = f'{name} must be "{known[0]}" or "{known[1]}", got {value!r}'
+            raise ValueError(msg)
+    table.check("task", {"runtime_env": runtime_env})
     _check(num_cpus, num_gpus, resources, object_store_memory, namespace)
     asked = {
         "num_cpus": num_cpus,
@@ -150,6 +160,8 @@ def init(
         "resources": resources,
         "object_store_memory": object_store_memory,
         "namespace": namespace,
+        "runtime_env": runtime_env,
+        "infeasible": None if infeasible == "raise" else infeasible,
         "mode": None if mode == "local" else mode,
     }
     with context.opening:
@@ -202,6 +214,7 @@ def _open(asked: dict[str, Any]) -> Backend:
     for prepare in before_open:
         prepare()
     opened: Backend
+    environment = asked["runtime_env"] or {}
     if asked["mode"] == "inline":
         opened = backends.open_inline(
             num_cpus=asked["num_cpus"],
@@ -218,13 +231,16 @@ def _open(asked: dict[str, Any]) -> Backend:
             object_store_bytes=asked["object_store_memory"],
             namespace=asked["namespace"] or "",
             kernel_id=kernel_id,
+            infeasible_waits=asked["infeasible"] == "wait",
+            env_vars=environment.get("env_vars"),
+            working_dir=environment.get("working_dir", ""),
         )
     context.set_backend(opened)
     show_output(opened)
     if not _fork_hook:
         _fork_hook = True
         atexit.register(shutdown)
-        os.register_at_fork(after_in_child=_forked)
+        leave_session_in_forks()
     for callback in on_open:
         callback(opened)
     return opened
@@ -254,12 +270,19 @@ on_open: list[Any] = []
 """Called with each session that is opened; the notebook layer looks in here."""
 
 
+def leave_session_in_forks() -> None:
+    """Have children that user code forks begin without this process's session."""
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _forked() -> None:
     """A child that the user's code forked has no session of its own, nor its parent's."""
-    if not context.in_worker():
-        context.opening = threading.RLock()
-        context.set_backend(None)
-        _started.clear()
+    parents = context.current_or_none()
+    if parents is not None:
+        parents.abandon()
+    context.opening = threading.RLock()
+    context.leave()
+    _started.clear()
 
 
 def _auto_start() -> None:

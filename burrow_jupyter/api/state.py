@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 from burrow_jupyter.api import context
@@ -56,6 +59,15 @@ class Rows(list[dict[str, Any]]):
 
         return pd.DataFrame(list(self))
 
+    def summary(self) -> dict[str, dict[str, int]]:
+        """Return how many records there are of each name (or class) in each state."""
+        counts: dict[str, dict[str, int]] = {}
+        for row in self:
+            name = str(row.get("name") or row.get("class_name") or row.get("task") or "")
+            of_name = counts.setdefault(name, {})
+            of_name[row["state"]] = of_name.get(row["state"], 0) + 1
+        return counts
+
     def __repr__(self) -> str:
         if not self:
             return "(none)"
@@ -94,6 +106,38 @@ def workers() -> Rows:
     """Return the worker processes."""
     rows = context.backend().ask("workers")
     return Rows(rows, ("id", "pid", "state", "task", "actor", "finished"))
+
+
+def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, Any]] | None:
+    """Return the runs of the recent tasks as a Chrome trace, for `chrome://tracing` or Perfetto.
+
+    Args:
+        filename: of a JSON file to write the trace to.
+
+    Returns:
+        The events, times in microseconds; `None` if they were written to a file.
+
+    Source: Ray 2.60 `ray.timeline`.
+    """
+    now = time.time()
+    events: list[dict[str, Any]] = [
+        {
+            "cat": "task",
+            "name": row["name"],
+            "ph": "X",
+            "ts": row["started_at"] * 1e6,
+            "dur": ((row["ended_at"] or now) - row["started_at"]) * 1e6,
+            "pid": "burrow",
+            "tid": f"worker {row['worker']}" if row["worker"] else "ended",
+            "args": {name: row[name] for name in ("id", "state", "attempt", "error")},
+        }
+        for row in tasks()
+        if row["started_at"]
+    ]
+    if filename is None:
+        return events
+    Path(filename).write_text(json.dumps(events), encoding="utf-8")
+    return None
 
 
 def get_gpu_ids() -> list[Any]:

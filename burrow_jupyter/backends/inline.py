@@ -29,7 +29,7 @@ from burrow_jupyter.core.failures import (
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, serialization
 from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import TERMINATE, Call, OpenMpThreads, arguments, unknown_group
+from burrow_jupyter.engine.execute import TERMINATE, Call, arguments, unknown_group
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ class InlineBackend:
     """A session without processes."""
 
     name = "inline"
+    waits_for_infeasible = False
 
     def __init__(
         self,
@@ -273,8 +274,7 @@ class InlineBackend:
         if done is not None:
             return done
         try:
-            with OpenMpThreads(call.options.shape):
-                call.run()
+            call.run()
         except KeyboardInterrupt:
             raise  # the user's own: there is no other process that it could be meant for
         except (ExitActor, SystemExit) as leaving:
@@ -623,6 +623,9 @@ class InlineBackend:
     def current(self) -> current.Current:
         """Return what the calling code belongs to."""
         return current.call()
+
+    def abandon(self) -> None:
+        """Nothing is shared with the parent: a forked child has its own copy of everything."""
 
     def close(self) -> None:
         """End the session."""

@@ -48,6 +48,7 @@ class LocalBackend:
         self.namespace = namespace or client.namespace
         self.totals = client.totals
         self._launched = launched
+        self.waits_for_infeasible: bool = client.info.get("infeasible_waits", False)
         self._codes = CodeBook()
         driver = launched is not None
         self._born = self._place = surroundings.here() if driver else surroundings.NOWHERE
@@ -334,6 +335,10 @@ class LocalBackend:
                 )
             )
         return self._surroundings
+
+    def abandon(self) -> None:
+        """Leave the session to the parent, in a child that user code has forked."""
+        self.client.abandon()
 
     def close(self) -> None:
         """End the session; returns when everything of it is gone."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from burrow_jupyter.backends.protocol import Backend
 
 
@@ -16,6 +18,9 @@ def open_local(
     object_store_bytes: int | None = None,
     namespace: str = "",
     kernel_id: str = "",
+    infeasible_waits: bool = False,
+    env_vars: Mapping[str, str] | None = None,
+    working_dir: str = "",
 ) -> Backend:
     """Start a burrow on this machine; see `engine.launch.start` for what is raised."""
     from burrow_jupyter.backends.local import LocalBackend  # noqa: PLC0415  # when it is opened
@@ -28,6 +33,9 @@ def open_local(
         object_store_bytes=object_store_bytes,
         namespace=namespace,
         kernel_id=kernel_id,
+        infeasible_waits=infeasible_waits,
+        env_vars=env_vars,
+        working_dir=working_dir,
     )
     return LocalBackend(launched.client, launched=launched)
 

@@ -43,6 +43,8 @@ class Backend(Protocol):
     session: int
     namespace: str
     totals: dict[str, float]
+    waits_for_infeasible: bool
+    """Whether what asks for more than there will ever be waits, instead of raising."""
 
     @property
     def closed(self) -> bool:
@@ -178,6 +180,9 @@ class Backend(Protocol):
 
     def current(self) -> Current:
         """Return what the calling code belongs to: a task, an actor's call, or nothing."""
+
+    def abandon(self) -> None:
+        """Leave the session to the parent, in a child that user code has forked."""
 
     def close(self) -> None:
         """End the session; returns when everything of it is gone."""

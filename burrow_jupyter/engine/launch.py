@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,6 +24,9 @@ from burrow_jupyter.core.framing import HEADER
 from burrow_jupyter.engine import session, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.settings import HeadSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HEAD_END_S = 10.0
 """How long a head may take to end everything before it is killed."""
@@ -72,6 +75,9 @@ def start(
     object_store_bytes: int | None = None,
     namespace: str = "",
     kernel_id: str = "",
+    infeasible_waits: bool = False,
+    env_vars: Mapping[str, str] | None = None,
+    working_dir: str = "",
 ) -> Launched:
     """Start a burrow behind this process and connect to it as its driver.
 
@@ -93,12 +99,14 @@ def start(
         namespace=namespace or secrets.token_hex(8),
         kernel_id=kernel_id,
         driver_pid=os.getpid(),
-        sys_path=list(sys.path),  # "" too: the working directory, wherever that is
-        directory=os.getcwd(),  # a str is wanted
+        # "" too: the working directory, wherever that is
+        sys_path=[working_dir, *sys.path] if working_dir else list(sys.path),
+        directory=working_dir or os.getcwd(),  # a str is wanted
+        infeasible_waits=infeasible_waits,
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        process = _spawn(theirs, places)
+        process = _spawn(theirs, places, env_vars or {})
     except BaseException:
         ours.close()
         session.remove(places.directory, places.store)
@@ -133,7 +141,9 @@ def last_words(log: str, lines: int = 8) -> str:
     return f"; its last words:\n    {tail}" if tail else ""
 
 
-def _spawn(theirs: socket.socket, places: session.Places) -> subprocess.Popen[bytes]:
+def _spawn(
+    theirs: socket.socket, places: session.Places, env_vars: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     """Start the head with the same interpreter and flags, but not in the user's directory."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001  # what multiprocessing uses, too
     package = str(Path(burrow_jupyter.__file__).parent.parent)
@@ -141,7 +151,7 @@ def _spawn(theirs: socket.socket, places: session.Places) -> subprocess.Popen[by
         f"import sys; sys.path.append({package!r}); "
         f"from burrow_jupyter.main.head import main; main({theirs.fileno()})"
     )
-    environment = {**os.environ, "BURROW_SESSION": Path(places.directory).name}
+    environment = {**os.environ, **env_vars, "BURROW_SESSION": Path(places.directory).name}
     log = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603  # our own interpreter

@@ -79,6 +79,7 @@ def serve(
     facts = {
         "cpus": count,
         "store_bytes": store,
+        "infeasible_waits": given.infeasible_waits,
         "cpus_reason": reason,
         "gpus": [accelerators.short_name(gpu.name) for gpu in accelerators.detect_gpus()],
         "head_pid": os.getpid(),

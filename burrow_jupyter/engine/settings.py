@@ -22,3 +22,4 @@ class HeadSettings(msgspec.Struct):
     driver_pid: int
     sys_path: list[str]
     directory: str
+    infeasible_waits: bool = False  # what more is asked for than there will ever be

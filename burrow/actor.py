@@ -1,0 +1,5 @@
+"""Actors by the module name that code written for Ray uses; the same as in `burrow`."""
+
+from burrow_jupyter.api.actors import ActorClass, ActorHandle, ActorMethod, exit_actor
+
+__all__ = ("ActorClass", "ActorHandle", "ActorMethod", "exit_actor")

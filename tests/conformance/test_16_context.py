@@ -1,0 +1,161 @@
+"""Area 16: the runtime context."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import burrow
+from helpers.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures("shared")
+
+
+def facts():
+    context = burrow.get_runtime_context()
+    return {
+        name: getattr(context, f"get_{name}")()
+        for name in (
+            "job_id",
+            "node_id",
+            "worker_id",
+            "task_id",
+            "actor_id",
+            "actor_name",
+            "task_name",
+            "task_function_name",
+            "assigned_resources",
+        )
+    }
+
+
+@burrow.remote
+class Asked:
+    def facts(self):
+        return facts()
+
+    async def nothing(self):
+        pass
+
+
+@burrow.remote
+class Plain:
+    def facts(self):
+        return facts()
+
+    def current(self):
+        return burrow.get_runtime_context().current_actor
+
+    def in_init(self):
+        return self.mine
+
+    def __init__(self):
+        self.mine = facts()["actor_id"]
+
+
+def is_hex(text):
+    return isinstance(text, str) and int(text, 16) >= 0
+
+
+def test_16_1_in_the_driver():
+    known = facts()
+
+    assert all(is_hex(known[name]) for name in ("job_id", "node_id", "worker_id"))
+    assert known["task_id"] is None
+    assert known["actor_id"] is None
+    assert known["actor_name"] is None
+
+
+def test_16_1_in_a_task():
+    ref = burrow.remote(facts).remote()
+    known = burrow.get(ref)
+
+    assert known["job_id"] == facts()["job_id"]
+    assert known["node_id"] == facts()["node_id"]
+    assert known["task_id"] == ref.task_id()
+    assert known["actor_id"] is None
+    assert known["actor_name"] is None
+
+
+@pytest.mark.parametrize("cls", [Plain, Asked])
+def test_16_1_in_actors(cls):
+    unnamed, named = cls.remote(), cls.options(name="named").remote()
+    first, second = burrow.get([unnamed.facts.remote(), named.facts.remote()])
+
+    assert first["actor_id"] == unnamed._actor_id
+    assert first["actor_name"] == ""
+    assert second["actor_name"] == "named"
+    assert is_hex(first["task_id"])
+    assert first["task_id"] != second["task_id"]
+    if cls is Plain:
+        assert burrow.get(unnamed.in_init.remote()) == unnamed._actor_id
+
+
+def test_16_2_names_of_tasks():
+    task = burrow.remote(facts)
+
+    assert burrow.get(task.remote())["task_name"] == "facts"
+    named = burrow.get(task.options(name="mine").remote())
+    assert named["task_name"] == "mine"
+    assert named["task_function_name"] == "conformance.test_16_context.facts"
+    actor = Plain.remote()
+    assert burrow.get(actor.facts.remote())["task_name"] == "Plain.facts"
+    assert burrow.get(actor.facts.options(name="other").remote())["task_name"] == "other"
+
+
+def test_16_3_assigned_resources():
+    task = burrow.remote(facts)
+
+    assert burrow.get(task.remote())["assigned_resources"] == {"CPU": 1.0}
+    assert burrow.get(task.options(num_cpus=0.5).remote())["assigned_resources"] == {"CPU": 0.5}
+    assert burrow.get(Plain.remote().facts.remote())["assigned_resources"] == {}
+    asked = Plain.options(num_cpus=2).remote()
+    assert burrow.get(asked.facts.remote())["assigned_resources"] == {"CPU": 2.0}
+
+
+def test_16_4_the_actor_itself():
+    actor = Plain.remote()
+
+    assert burrow.get(actor.current.remote()) == actor
+    with pytest.raises(RuntimeError, match="actor"):
+        burrow.get_runtime_context().current_actor  # noqa: B018 asking is what raises
+
+
+def test_16_4_namespace_accelerators_and_the_old_form():
+    context = burrow.get_runtime_context()
+
+    assert context.namespace
+    assert burrow.get(burrow.remote(lambda: burrow.get_runtime_context().namespace).remote()) == (
+        context.namespace
+    )
+    assert context.get_accelerator_ids()["GPU"] == []
+    assert {"job_id", "node_id"} <= set(context.get())
+    assert "actor_id" not in context.get()
+    inside = burrow.get(burrow.remote(lambda: burrow.get_runtime_context().get()).remote())
+    assert "task_id" in inside
+
+
+def test_16_4_a_handle_to_oneself_is_weak():
+    actor = Plain.options(name="self-held").remote()
+    held = burrow.get(actor.current.remote())
+    del actor
+
+    def ended():
+        return all(row["state"] != "alive" for row in burrow.actors() if row["name"] == "self-held")
+
+    wait_until(ended, 10, "the actor to end")
+    assert held
+
+
+def test_16_5_in_threads_of_the_users():
+    @burrow.remote
+    def task():
+        found = []
+        thread = threading.Thread(target=lambda: found.append(facts()["task_id"]))
+        thread.start()
+        thread.join(20)
+        return found[0]
+
+    ref = task.remote()
+    assert burrow.get(ref) == ref.task_id()
