@@ -49,6 +49,8 @@ from burrow_jupyter.engine import errors
 
 __all__ = ["to_exception"]
 
+LAST_LINES = 20
+"""Of a task's output that the error of its crash quotes."""
 STEPS_MAX = 10
 """Tasks named between a failure and the task that could not run for it."""
 
@@ -169,6 +171,9 @@ def _crashed(failure: WorkerDied, session: int) -> exceptions.WorkerCrashedError
         text += f"\n{failure.detail}"
     elif failure.signal == signal.SIGKILL:
         text += "\nNothing in Burrow did that; often it is the system, which ran out of memory."
+    lines = failure.said.strip().splitlines()[-LAST_LINES:]
+    if lines:
+        text += "\nIts last output:\n" + "\n".join(f"  {line}" for line in lines)
     error = exceptions.WorkerCrashedError(text)
     error.task_id = _hex(failure.task_id, session)
     error.pid = failure.pid

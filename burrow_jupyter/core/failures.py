@@ -43,6 +43,7 @@ class WorkerDied(msgspec.Struct, tag="crash", array_like=True, frozen=True, gc=F
     signal: int | None  # that killed it
     attempts: int
     detail: str = ""
+    said: str = ""  # the end of what the task has printed
 
 
 class Cancelled(msgspec.Struct, tag="cancelled", array_like=True, frozen=True, gc=False):

@@ -50,6 +50,9 @@ WORKERS_MAX = 512
 """Most worker processes of one burrow, actors included. A bound against fork bombs by
 recursive tasks; each blocked parent needs a process of its own."""
 
+LAST_WORDS_BYTES = 4_000
+"""Of a task's output that an error of its worker quotes."""
+
 RECENT_TASKS = 200
 """Ended tasks that the state feed keeps."""
 

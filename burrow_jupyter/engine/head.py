@@ -24,9 +24,11 @@ from burrow_jupyter.core.framing import HEADER, FrameBuffer, FrameTooLarge
 from burrow_jupyter.core.scheduler import commands
 from burrow_jupyter.core.scheduler.step import ProtocolError, Scheduler
 from burrow_jupyter.engine import journal, processes, session, transport
+from burrow_jupyter.engine.output import last_words
 from burrow_jupyter.engine.zygote import Birth
 
 if TYPE_CHECKING:
+    from burrow_jupyter.core.scheduler.records import WorkerRecord
     from burrow_jupyter.core.scheduler.state import Settings
     from burrow_jupyter.engine.publisher import Publisher
 
@@ -421,7 +423,7 @@ class Head:
         if peer is not None:
             while peer.sock.fileno() in self._peers and self._has_bytes(peer):
                 self._read(peer)
-        running, frames = journal.read(self._places.store, worker_id)
+        running, frames, sent = journal.read(self._places.store, worker_id)
         journal.remove(self._places.store, worker_id)
         if worker is not None and worker.client is not None:
             for frame in FrameBuffer().feed(frames):
@@ -430,11 +432,23 @@ class Head:
                     self._scheduler.receive(worker.client.peer, batch, self.now())
             if running not in worker.assigned:
                 running = 0
+            self._hear_last_words(worker, running, sent)
         if signal is not None or code:
             log(f"worker {worker_id} ended: exit code {code}, signal {signal}")
         self._scheduler.exited(worker_id, code, signal, running, self.now())
         if peer is not None:
             self._close(peer)
+
+    def _hear_last_words(self, worker: WorkerRecord, running: int, sent: dict[int, int]) -> None:
+        """Pass on what a dead worker's C code has said."""
+        assert worker.client is not None, "it had said hello"
+        task = worker.assigned.get(running)
+        chunks: list[Any] = [
+            messages.OutputChunk(running, task.run_id if task is not None else 0, name, data)
+            for name, data in last_words(self._places.store, worker.id, sent)
+        ]
+        if chunks:
+            self._scheduler.receive(worker.client.peer, chunks, self.now())
 
     @staticmethod
     def _has_bytes(peer: _Peer) -> bool:

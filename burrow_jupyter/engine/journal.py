@@ -6,8 +6,9 @@ So it notes both here, in a shared mapping: the id of the task that it begins, a
 messages that were not sent yet. The head reads it when the worker is gone, so a crash
 costs exactly the task that ran.
 
-Layout: 8 bytes id, 8 bytes length, then frames as on the wire. Written by the worker's
-main thread only, read by the head only after the worker's death.
+Layout: 8 bytes id, 8 bytes length, twice 8 bytes that say up to where the files of
+descriptors 1 and 2 were sent, then frames as on the wire. The first two are written by the
+worker's main thread only. Read by the head only after the worker's death.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import struct
 from burrow_jupyter.core.limits import BATCH_MAX_MESSAGES
 
 _ID = struct.Struct("<Q")
-_HEAD = struct.Struct("<QQ")
+_HEAD = struct.Struct("<QQQQ")
 JOURNAL_BYTES = 256 * 1024
 ENTRY_MAX_BYTES = (JOURNAL_BYTES - _HEAD.size) // BATCH_MAX_MESSAGES
 """Messages up to this size may wait in the journal; larger ones are sent at once."""
@@ -52,6 +53,10 @@ class Journal:
         """A task begins."""
         _ID.pack_into(self._map, 0, task_id)
 
+    def note_output(self, descriptor: int, read: int) -> None:
+        """The file of descriptor 1 or 2 was sent up to here."""
+        _ID.pack_into(self._map, 8 + 8 * descriptor, read)
+
     def note(self, frame: bytes | bytearray) -> None:
         """Keep a message that is not sent yet; there is room for a batch of small ones."""
         start = _HEAD.size + self._end
@@ -66,17 +71,22 @@ class Journal:
             _ID.pack_into(self._map, 8, 0)
 
 
-def read(store_dir: str, worker_id: int) -> tuple[int, bytes]:
-    """Return the task that a dead worker last began, and the frames that it had not sent."""
+def read(store_dir: str, worker_id: int) -> tuple[int, bytes, dict[int, int]]:
+    """Return what a dead worker has left.
+
+    Returns:
+        The task that it began last, the frames that it had not sent, and up to where the
+        files of its descriptors were sent.
+    """
     try:
         with open(path_of(store_dir, worker_id), "rb") as stream:  # 3 us less
             data = stream.read()
     except FileNotFoundError:
-        return 0, b""
+        return 0, b"", {}
     if len(data) < _HEAD.size:
-        return 0, b""
-    task_id, length = _HEAD.unpack_from(data)
-    return task_id, data[_HEAD.size : _HEAD.size + length]
+        return 0, b"", {}
+    task_id, length, stdout, stderr = _HEAD.unpack_from(data)
+    return task_id, data[_HEAD.size : _HEAD.size + length], {1: stdout, 2: stderr}
 
 
 def running(store_dir: str, worker_id: int) -> int:

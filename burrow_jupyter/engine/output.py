@@ -1,13 +1,18 @@
 """What tasks print, sent on with the task that printed it.
 
-`sys.stdout` and `sys.stderr` of a worker write whole lines, tagged with the task and
-the run that they belong to, to the head, which passes them to the driver. What libraries
-write to the descriptors themselves goes to the burrow's log.
+Descriptors 1 and 2 of a worker are files, to which Python, C code and child processes
+write alike, in order; what was written is read back and sent to the head, tagged with the
+task and the run that it belongs to. A file never fills and blocks, and outlives the
+worker: the head finds in it what a crash has said last.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import faulthandler
 import io
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -17,21 +22,89 @@ from burrow_jupyter.engine import current
 
 if TYPE_CHECKING:
     from burrow_jupyter.engine.client import Client
+    from burrow_jupyter.engine.current import Current
+    from burrow_jupyter.engine.journal import Journal
 
-CHUNK_MAX_CHARS = 32_768
-"""A line longer than this is sent in pieces."""
+CHUNK_BYTES = 32_768
+LOOK_EVERY_S = 0.05
+"""How often the files are looked at while a task runs."""
+PUNCH_BYTES = 1 << 20
+"""Memory of a file that has been read is given back in pieces of this size."""
+
+_IOLBF = 1
+_PUNCH_HOLE, _KEEP_SIZE = 2, 1
+
+
+def path_of(store_dir: str, worker_id: int, descriptor: int) -> str:
+    """Return where a worker's file for one of its descriptors lies."""
+    return f"{store_dir}/output-{worker_id}-{descriptor}"
+
+
+class OutputFile:
+    """What is written to descriptor 1 or 2, and how far it was sent."""
+
+    def __init__(
+        self, client: Client, name: str, descriptor: int, journal: Journal, path: str
+    ) -> None:
+        """Put a file in the descriptor's place."""
+        self.descriptor = descriptor
+        self._client = client
+        self._name = name
+        self._journal = journal
+        self._lock = threading.RLock()
+        self._sent = 0
+        self._punched = 0
+        self._owner: Current = current.NOTHING
+        self._by_python = False  # whether the owner has written what is unsent
+        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
+        os.dup2(self._file, descriptor)
+
+    def write(self, text: str) -> None:
+        """Write as the call that runs here."""
+        now = current.call()
+        with self._lock:
+            if now is not self._owner:
+                self.collect()
+                self._owner = now
+            self._by_python = True
+            os.write(self._file, text.encode(errors="replace"))
+        self._client.need_attendant()
+
+    def collect(self, owner: Current | None = None, *, lines: bool = False) -> bool:
+        """Send what was written since the last time; say whether some of it waits.
+
+        Args:
+            owner: the call that has written it, unless Python knows better.
+            lines: leave a line that has no end yet.
+        """
+        if os.fstat(self._file).st_size == self._sent:
+            return False
+        with self._lock:
+            if self._by_python or owner is None:
+                owner = self._owner
+            while data := os.pread(self._file, CHUNK_BYTES, self._sent):
+                if lines and len(data) < CHUNK_BYTES:
+                    data = data[: data.rfind(b"\n") + 1]
+                    if not data:
+                        return True
+                self._sent += len(data)
+                self._client.post(
+                    messages.OutputChunk(owner.task_id, owner.run_id, self._name, data)
+                )
+                self._journal.note_output(self.descriptor, self._sent)
+            self._by_python = False
+            if self._sent - self._punched >= PUNCH_BYTES:
+                _punch(self._file, self._sent)
+                self._punched = self._sent
+        return False
 
 
 class TaggedStream(io.TextIOBase):
-    """A text stream that sends what is written, line by line."""
+    """`sys.stdout` or `sys.stderr` of a worker."""
 
-    def __init__(self, client: Client, name: str, descriptor: int) -> None:
+    def __init__(self, file: OutputFile) -> None:
         super().__init__()
-        self._client = client
-        self._name = name
-        self._descriptor = descriptor
-        self._lock = threading.RLock()
-        self._pending = ""
+        self._file = file
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # a constant of ours
@@ -43,37 +116,73 @@ class TaggedStream(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor that child processes inherit."""
-        return self._descriptor
+        """Return the descriptor under it."""
+        return self._file.descriptor
 
     def write(self, text: str) -> int:
-        """Send all whole lines; keep the rest until its line ends, or `flush`."""
-        with self._lock:
-            self._pending += text
-            end = self._pending.rfind("\n") + 1
-            if len(self._pending) > CHUNK_MAX_CHARS:
-                end = len(self._pending)
-            if end:
-                self._send(self._pending[:end])
-                self._pending = self._pending[end:]
+        """Write text; it is sent soon."""
+        self._file.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Send what there is, also an unfinished line."""
-        with self._lock:
-            if self._pending:
-                self._send(self._pending)
-                self._pending = ""
-
-    def _send(self, text: str) -> None:
-        now = current.call()
-        for start in range(0, len(text), CHUNK_MAX_CHARS):
-            data = text[start : start + CHUNK_MAX_CHARS].encode(errors="replace")
-            chunk = messages.OutputChunk(now.task_id, now.run_id, self._name, data)
-            self._client.post(chunk)
+        self._file.collect()
 
 
-def capture(client: Client) -> None:
-    """Replace this process's `sys.stdout` and `sys.stderr`."""
-    sys.stdout = TaggedStream(client, "stdout", 1)
-    sys.stderr = TaggedStream(client, "stderr", 2)
+def _punch(file: int, until: int) -> None:
+    """Give the memory of the beginning of a file back; its size stays."""
+    with contextlib.suppress(AttributeError):  # not Linux: it goes with the worker
+        ctypes.CDLL(None).fallocate(
+            file, _PUNCH_HOLE | _KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(until)
+        )
+
+
+class Output:
+    """All output of one worker."""
+
+    def __init__(self, client: Client, journal: Journal, worker_id: int) -> None:
+        """Replace `sys.stdout`, `sys.stderr` and the descriptors under them."""
+        folder = client.files.memory_dir
+        self._files = [
+            OutputFile(client, name, number, journal, path_of(folder, worker_id, number))
+            for name, number in (("stdout", 1), ("stderr", 2))
+        ]
+        sys.stdout, sys.stderr = map(TaggedStream, self._files)
+        faulthandler.enable(file=2, all_threads=False)
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            # C's own stdout would keep text until it is full, which may be never.
+            libc = ctypes.CDLL(None)
+            libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
+        client.on_attend = self._attend
+
+    def end_of_call(self, call: Current) -> None:
+        """A call has ended: what it has written goes before the news."""
+        for file in self._files:
+            file.collect(call)
+
+    def _attend(self) -> float | None:
+        """Send whole lines; return when to look again, `None` if not before something happens."""
+        call = current.process_wide
+        running = call is not current.NOTHING
+        waiting = [file.collect(call if running else None, lines=True) for file in self._files]
+        return LOOK_EVERY_S if running or any(waiting) else None
+
+
+def last_words(store_dir: str, worker_id: int, read: dict[int, int]) -> list[tuple[str, bytes]]:
+    """Return what a dead worker's descriptors said that was not sent; remove its files.
+
+    `read` tells up to where the file of each descriptor was sent.
+    """
+    said = []
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        path = path_of(store_dir, worker_id, descriptor)
+        try:
+            with open(path, "rb") as stream:  # a bare name
+                stream.seek(read.get(descriptor, 0))
+                data = stream.read(CHUNK_BYTES)
+            os.unlink(path)  # as above
+        except FileNotFoundError:
+            continue
+        if data:
+            said.append((name, data))
+    return said

@@ -19,7 +19,7 @@ from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.limits import ACTOR_MAX_CONCURRENCY_ASYNC
 from burrow_jupyter.engine import current, serialization
 from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import TERMINATE, Call
+from burrow_jupyter.engine.execute import TERMINATE, Call, unknown_group
 
 if TYPE_CHECKING:
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
@@ -64,8 +64,7 @@ class SideBySide:
         group = options.concurrency_group
         known = self._limits if self._loop is not None else self._pools
         if group not in known:
-            names = ", ".join(sorted(name for name in known if name)) or "none"
-            text = f"{options.name}: the actor has no concurrency group {group!r}; it has: {names}"
+            text = unknown_group(options.name, group, known)
             self._end(call, messages.Done(run.task_id, [], EngineError(text)))
             return
         self._calls[run.task_id] = call
@@ -93,6 +92,8 @@ class SideBySide:
 
     def _end(self, call: Call, done: messages.Done) -> None:
         self._calls.pop(call.now.task_id, None)
+        if self._worker.output is not None:
+            self._worker.output.end_of_call(call.now)
         client = self._worker.client
         client.post(done)
         client.flush()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
+    from burrow_jupyter.engine.output import Output
     from burrow_jupyter.engine.side_by_side import SideBySide
 
 perf_counter_ns = time.perf_counter_ns
@@ -75,12 +76,14 @@ class Worker:
         self._follower = Follower()
         self._modules = local_modules()
         self._run_id = 0
+        self.output: Output | None = None
+        """Sends what tasks print; set by the main."""
         self._title = 0
         self._side_by_side: SideBySide | None = None
         self._credits: dict[int, int] = {}
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
-        self._journal = Journal(self.client.files.memory_dir, worker_id)
+        self.journal = Journal(self.client.files.memory_dir, worker_id)
         signal.signal(signal.SIGINT, self._on_sigint)
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -139,7 +142,7 @@ class Worker:
     def _send(self) -> None:
         """Send what has been noted."""
         self.client.flush()
-        self._journal.clear()
+        self.journal.clear()
         self._unsent = 0
 
     # ---- what cannot wait ------------------------------------------------------------
@@ -235,7 +238,7 @@ class Worker:
                 return
         now = current.Current(run.task_id, run.run_id, current.facts.actor_id, run.attempt, options)
         current.set_process_wide(now)
-        self._journal.begin(run.task_id)
+        self.journal.begin(run.task_id)
         if run.options_id != self._title:
             self._title = run.options_id
             processes.set_title(f"burrow::{options.name}")
@@ -258,6 +261,8 @@ class Worker:
                 self._give_back()
                 self._exiting = True
         self._modules.note()
+        if self.output is not None:
+            self.output.end_of_call(now)
         self._end_task(done, flush=self._exiting)
         del call  # its result kept the refs in it alive until the head has heard of them
         current.set_process_wide(current.NOTHING)
@@ -361,7 +366,7 @@ class Worker:
         if len(frame) > ENTRY_MAX_BYTES:
             self._send()
             return
-        self._journal.note(frame)
+        self.journal.note(frame)
         self._unsent += 1
 
     # ---- actors ----------------------------------------------------------------------

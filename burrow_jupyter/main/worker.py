@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import cloudpickle  # noqa: F401  # 25 ms that each worker would pay, paid once by the zygote
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.backends.local import LocalBackend
 from burrow_jupyter.engine import output, transport
@@ -23,8 +23,9 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     """Work until told to end; `sock` leads to the head."""
     transport.tune(sock)
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
-    output.capture(worker.client)
+    worker.output = output.Output(worker.client, worker.journal, birth.worker_id)
     backend = LocalBackend(worker.client, namespace=settings.namespace)
     worker.wrap_ref = ObjectRef
     context.open_in_worker(backend)
+    lifecycle.leave_session_in_forks()
     worker.run()

@@ -78,7 +78,8 @@ def wire(shell: InteractiveShell) -> _Wiring:
 
 def load(shell: InteractiveShell) -> None:
     """Register magics, hook in, and start the burrow in the background."""
-    magics.register(shell, wire(shell).live)
+    wiring = wire(shell)
+    magics.register(shell, wiring.live, wiring.output)
     threading.Thread(target=_start, name="burrow-start", daemon=True).start()
 
 

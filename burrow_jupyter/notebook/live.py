@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GRACE_S = 0.15
 """What is done so soon is shown done at once, without a flicker."""
-FASTEST_S, SLOWEST_S = 0.1, 1.0
+FASTEST_S, SLOWEST_S = 0.1, 2.0
 DUTY = 20
 """Looking may take one part in so many of the time."""
 REST_AFTER_S = 60.0
@@ -175,7 +175,7 @@ class Live:
         """
         if self.quiet or not run.cell_id:
             return
-        self._follow(_Shown(views.StripView(run.id, run.session), run.session, run))
+        self._follow(_Shown(views.StripView(run), run.session, run))
 
     def _strip_is_due(self, shown: _Shown) -> bool:
         view = shown.view
@@ -278,7 +278,7 @@ class Live:
                 pause_s = FASTEST_S
                 changed_at = time.monotonic()
             else:
-                pause_s = min(SLOWEST_S, pause_s * 1.2)
+                pause_s = min(1.0, pause_s * 1.2)
             now = time.monotonic()
             with self._lock:
                 if not self._shown:
@@ -288,7 +288,7 @@ class Live:
             if now - changed_at > REST_AFTER_S:
                 self._wake.wait()
                 changed_at = time.monotonic()
-            elif self._wake.wait(max(pause_s, DUTY * (now - began))):
+            elif self._wake.wait(max(pause_s, min(SLOWEST_S, DUTY * (now - began)))):
                 pause_s = FASTEST_S
 
 

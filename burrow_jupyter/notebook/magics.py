@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from burrow_jupyter.api import context, lifecycle, state
 from burrow_jupyter.core import resources
+from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.notebook.live import Live
+    from burrow_jupyter.notebook.output import Output
 
 NAME = "burrow"
+LOG_TAIL_LINES = 100
+LOG_TAIL_BYTES = 50_000
 HELP = """\
 %burrow            how the burrow stands
 %burrow start      start one: --cpus 4, --gpus 2, --resources '{"license": 2}'
 %burrow stop       end it, with every task and actor
 %burrow restart    end it and start one anew, as before or with the options of start
+%burrow logs       what there is; %burrow logs 5: the end of what the tasks of In[5] printed
 %burrow quiet      no line under cells whose tasks take long; %burrow loud: again with
 %burrow help       this list"""
 
@@ -43,21 +48,28 @@ class _Parser(argparse.ArgumentParser):
 class Magic:
     """`%burrow`, for one shell."""
 
-    def __init__(self, live: Live) -> None:
-        """Args: live: shows what cells launch."""
+    def __init__(self, live: Live, output: Output) -> None:
+        """Args:
+        live: shows what cells launch.
+        output: shows what their tasks print.
+        """
         self._live = live
+        self._output = output
+        self._what: list[str] = []
         self._asked: dict[str, Any] = {}
         self._commands: dict[str, Callable[[], object]] = {
             "status": status,
             "start": lambda: lifecycle.init(**self._asked),
             "stop": self._stop,
             "restart": lambda: lifecycle.restart(**self._asked),
+            "logs": self._logs,
             "quiet": self._quiet,
             "loud": self._loud,
             "help": lambda: HELP,
         }
         parser = self._parser = _Parser(prog="%burrow", add_help=False)
         parser.add_argument("command", nargs="?", default="status", choices=list(self._commands))
+        parser.add_argument("what", nargs="*")
         parser.add_argument("--cpus", dest="num_cpus", type=float)
         parser.add_argument("--gpus", dest="num_gpus", type=int)
         parser.add_argument("--resources", type=json.loads)
@@ -69,13 +81,35 @@ class Magic:
         except _UsageError as error:
             print(error)  # noqa: T201  # the magic's output
             return
-        command = given.pop("command")
+        command, self._what = given.pop("command"), given.pop("what")
         self._asked = {key: value for key, value in given.items() if value is not None}
         print(self._commands[command]())  # noqa: T201  # as above
 
     def _stop(self) -> str:
         lifecycle.shutdown()
         return "Burrow has ended."
+
+    def _logs(self) -> str:
+        if not self._what:
+            return self._list_logs()
+        text = self._what[0].removeprefix("In[").removesuffix("]")
+        path = self._output.log_of(int(text)) if text.isdigit() else None
+        if path is None:
+            return f"The tasks of In[{text}] have printed nothing. %burrow logs lists who has."
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return "\n".join([*lines, f"(all of it: {path})"])
+
+    def _list_logs(self) -> str:
+        folder = self._output.folder
+        if folder is None or context.current_or_none() is None:
+            return "No burrow runs, so there are no logs."
+        rows = [
+            f"In[{path.stem.removeprefix('output-')}]  {html.size(path.stat().st_size):>8}  {path}"
+            for path in sorted(folder.glob("output-*.log"), key=lambda p: p.stat().st_mtime)
+        ]
+        return "\n".join([*rows, f"the burrow itself  {folder / 'log'}"])
 
     def _quiet(self) -> str:
         self._live.quiet = True
@@ -109,9 +143,9 @@ def status() -> str:
     )
 
 
-def register(shell: InteractiveShell, live: Live) -> None:
+def register(shell: InteractiveShell, live: Live, output: Output) -> None:
     """Make `%burrow` known to a shell."""
-    shell.magics_manager.register_function(Magic(live), "line", NAME)
+    shell.magics_manager.register_function(Magic(live, output), "line", NAME)
 
 
 def unregister(shell: InteractiveShell) -> None:

@@ -3,15 +3,26 @@
 While the cell runs, text goes through its own `sys.stdout`, so that order is kept and
 what captures the cell's output captures this too. Later it goes to the kernel's stream
 with that cell as the parent, which is how front ends know where output belongs.
+
+A cell shows a bounded amount; all of it is in the run's log, for as long as the burrow
+lives.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from burrow_jupyter.notebook.runs import Run, Runs
+
+
+SHOWN_MAX_CHARS = 300_000
+"""Of the output of one run that is shown under its cell."""
+LOG_MAX_BYTES = 200_000_000
+"""Of the output of one run that is kept at all."""
 
 
 class Output:
@@ -22,20 +33,55 @@ class Output:
         self._runs = runs
         self._kernel = kernel
         self._streams = {"stdout": sys.stdout, "stderr": sys.stderr}
+        self.folder: Path | None = None
+        """Where the logs of the running session lie."""
 
     def attach(self, client: Any) -> None:
         """Show what this session prints."""
+        folder = client.info.get("directory")
+        self.folder = Path(folder) if folder and self._kernel is not None else None
         client.on_printed = self._printed
         client.on_notice = self._noticed
 
     def _printed(self, message: Any) -> None:
-        self.write(self._runs.find(message.run_id), message.stream, message.data.decode())
+        self.write(
+            self._runs.find(message.run_id), message.stream, message.data.decode(errors="replace")
+        )
 
     def _noticed(self, message: Any) -> None:
         self.write(self._runs.find(message.run_id), "stderr", f"{message.text}\n")
 
     def write(self, run: Run | None, name: str, text: str) -> None:
         """Write text under the cell of a run; without one, where the notebook prints now."""
+        if run is not None and self.folder is not None:
+            self._log(run, text)
+            shown = SHOWN_MAX_CHARS - run.shown
+            run.shown += len(text)
+            if shown <= 0:
+                return
+            if len(text) > shown:
+                text = f"{text[:shown]}\n… the rest is in the log: %burrow logs {run.number}\n"
+        self._show(run, name, text)
+
+    def log_of(self, number: int) -> Path | None:
+        """Return where the log of the run `In[number]` lies, if it has printed anything."""
+        path = None if self.folder is None else self.folder / f"output-{number}.log"
+        return path if path is not None and path.exists() else None
+
+    def _log(self, run: Run, text: str) -> None:
+        assert self.folder is not None, "the caller has looked"
+        data = text.encode(errors="replace")
+        run.logged += len(data)
+        if run.logged > LOG_MAX_BYTES:
+            return
+        # The disk may be full, or the burrow may end at this moment: the cell still shows it.
+        with (
+            contextlib.suppress(OSError),
+            (self.folder / f"output-{run.number}.log").open("ab") as log,
+        ):
+            log.write(data)
+
+    def _show(self, run: Run | None, name: str, text: str) -> None:
         current = run is None or run.active or self._kernel is None
         stream: Any = getattr(sys, name) if current else self._streams[name]
         if run is not None and hasattr(stream, "set_thread_parent"):  # from ipykernel 7.4 on

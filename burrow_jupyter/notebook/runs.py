@@ -32,7 +32,17 @@ KEEP = 1_000
 class Run:
     """One execution of one cell."""
 
-    __slots__ = ("active", "cell_id", "id", "message_id", "number", "parent", "session")
+    __slots__ = (
+        "active",
+        "cell_id",
+        "id",
+        "logged",
+        "message_id",
+        "number",
+        "parent",
+        "session",
+        "shown",
+    )
 
     def __init__(self, parent: dict[str, Any], number: int) -> None:
         """Args:
@@ -46,6 +56,8 @@ class Run:
         self.active = True
         self.id = 0  # in the session of that number; 0 while the head has not heard of it
         self.session = 0
+        self.shown = 0  # characters of output that came for its cell
+        self.logged = 0  # bytes of it
 
     @property
     def label(self) -> str:
@@ -95,7 +107,10 @@ class Runs:
             self._loop = None
 
     def _begin(self, info: Any) -> None:
-        run = Run(self._parent(), self._shell.execution_count)
+        # The list of inputs, since the counter is ahead of it in some versions of IPython.
+        # It does not have a cell yet that is about to run.
+        number = len(self._shell.user_ns.get("In", "")) - (info is None)
+        run = Run(self._parent(), number)
         self._var.set(run)
         self._active[run.message_id] = run
         self.latest = run

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.notebook.runs import Run
 
 Bundle = dict[str, Any]
 UNFINISHED = ("waiting", "ready", "running", "blocked")
@@ -294,10 +295,10 @@ class ActorsView(View):
 class StripView(View):
     """What a run has launched: how much is done, and a way to stop the rest."""
 
-    def __init__(self, run_id: int, session: int) -> None:
-        """Args: run_id, session: where the Stop button sends its request."""
-        self._id = run_id
-        self._session = f"{session:016x}"
+    def __init__(self, run: Run) -> None:
+        """Follow a run that has launched its first task."""
+        self._run = run
+        self._session = f"{run.session:016x}"
         self._row: dict[str, Any] = {}
 
     @property
@@ -307,10 +308,12 @@ class StripView(View):
 
     def look(self, backend: Backend) -> None:
         """Ask."""
-        rows = backend.ask("describe runs", [self._id])
+        active = self._run.active  # asked first: what it launches until then is counted
+        backend.flush()
+        rows = backend.ask("describe runs", [self._run.id])
         if rows:
             self._row = rows[0]
-            self.final = not (self._row["running"] or self._row["ready"])
+            self.final = not (active or self._row["running"] or self._row["ready"])
 
     def lost(self) -> None:
         """The burrow ended, and every task with it."""

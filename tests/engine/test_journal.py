@@ -20,13 +20,13 @@ def test_the_head_reads_what_was_begun_and_what_was_not_sent(tmp_path):
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
 
-    begun, frames = journal.read(str(tmp_path), 7)
+    begun, frames, _ = journal.read(str(tmp_path), 7)
 
     ended = [transport.decode_from_client(f)[0].task_id for f in FrameBuffer().feed(frames)]
     assert begun == 12
     assert ended == [10, 11]
     journal.remove(str(tmp_path), 7)
-    assert journal.read(str(tmp_path), 7) == (0, b"")
+    assert journal.read(str(tmp_path), 7) == (0, b"", {})
 
 
 def test_what_was_sent_is_not_read_again(tmp_path):
@@ -35,6 +35,6 @@ def test_what_was_sent_is_not_read_again(tmp_path):
     written.clear()
     written.note(transport.encode_frame([messages.Done(2)]))
 
-    _, frames = journal.read(str(tmp_path), 1)
+    _, frames, _ = journal.read(str(tmp_path), 1)
 
     assert len(FrameBuffer().feed(frames)) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+import pytest
+
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -115,3 +117,117 @@ def test_many_lines_of_many_tasks_each_arrive_once_under_their_cell(cells: Kerne
         wait_until(lambda run=run: run.stdout.count("\n") == 400, 20, f"the lines of {cell}")
         expected = {f"{cell} {task} {n}" for task in range(4) for n in range(100)}
         assert set(run.stdout.splitlines()) == expected
+
+
+LOW = """
+import ctypes, logging, subprocess, warnings
+
+@burrow.remote
+def low(what, path=None):
+    if what == "c":
+        ctypes.CDLL(None).puts(b"from C")
+    elif what == "child":
+        subprocess.run(["echo", "from a child"], check=True)
+    elif what == "descriptor":
+        os.write(2, b"to the descriptor\\n")
+    elif what == "log":
+        logging.getLogger("kitchen").warning("from a logger")
+    elif what == "warn":
+        warnings.warn("from a warning")
+    elif what == "half":
+        print("no line end", end="")
+    while path and not os.path.exists(path):
+        time.sleep(0.005)
+
+@burrow.remote(max_retries=0)
+def crash():
+    for n in range(30):
+        print("step", n)
+    ctypes.string_at(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("c", "from C\n"),
+        ("child", "from a child\n"),
+        ("descriptor", "to the descriptor\n"),
+        ("log", "from a logger\n"),
+        ("warn", "from a warning"),
+        ("half", "no line end"),
+    ],
+)
+def test_whatever_way_a_task_writes_it_lands_under_its_cell(cells: Kernel, what: str, said: str):
+    cells.run_ok(LOW)
+    run = cells.run_ok(f"ref = low.remote({what!r}); None")
+    other = cells.run_ok("burrow.get(ref); burrow.get(square.remote(1))")
+
+    wait_until(lambda: said in run.stdout + run.stderr, 10, said)
+    assert said not in other.stdout + other.stderr
+
+
+@pytest.mark.parametrize("what", ["c", "half"])
+def test_output_is_live(cells: Kernel, what: str):
+    cells.run_ok(LOW)
+    door = gate()
+    run = cells.run_ok(f"ref = low.remote({what!r}, {door!r}); None")
+    if what == "c":  # half a line waits for its end
+        wait_until(lambda: "from C" in run.stdout, 10, "the line while the task runs")
+
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(ref)")
+
+    wait_until(lambda: run.stdout, 10, "the text")
+
+
+def test_a_crash_quotes_the_last_output_and_the_native_stack(cells: Kernel):
+    cells.run_ok(LOW)
+
+    run = cells.run("burrow.get(crash.remote())")
+
+    assert "SIGSEGV" in run.traceback
+    assert "step 29" in run.traceback
+    assert "step 2\n" not in run.traceback
+    assert "Fatal Python error: Segmentation fault" in run.traceback
+    assert "in crash" in run.traceback
+
+
+def test_a_failure_that_nobody_fetched_is_told_once_under_its_cell(cells: Kernel):
+    run = cells.run_ok("ref = fail.remote('burnt'); burrow.wait([ref]); del ref")
+    cells.run_ok("burrow.get(square.remote(2))")
+
+    wait_until(lambda: run.stderr, 10, "the failure to be told")
+    assert run.stderr.count("burnt") == 1
+
+
+def test_a_flood_of_output_is_bounded_and_the_log_has_all_of_it(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef flood(task):\n"
+        "    for n in range(50_000): print(task, 'line', n, 'of very many')"
+    )
+    run = cells.run_ok("refs = [flood.remote(t) for t in range(4)]; burrow.get(refs)")
+    number = run.reply["content"]["execution_count"]
+
+    wait_until(lambda: f"%burrow logs {number}" in run.stdout, 20, "the line that says where")
+    assert len(run.stdout) < 400_000
+    assert "of very many" in cells.run_ok(f"%burrow logs {number}").stdout
+    listed = cells.run_ok("%burrow logs").stdout
+    (path,) = [line.split()[-1] for line in listed.splitlines() if f"In[{number}]" in line]
+    count = f"print(sum(1 for line in open({path!r})))"
+    wait_until(lambda: cells.run_ok(count).stdout == "200000\n", 20, "the whole log")
+
+
+def test_logs_of_a_cell_that_printed_nothing(cells: Kernel):
+    assert "printed nothing" in cells.run_ok("%burrow logs 99999").stdout
+    assert "printed nothing" in cells.run_ok("%burrow logs nonsense").stdout
+
+
+def test_runs_have_the_numbers_of_their_cells(kernel: Kernel):
+    kernel.run_ok("%load_ext burrow\nimport burrow; burrow.put(1)\n@burrow.remote\ndef one(): pass")
+    for _ in range(2):
+        run = kernel.run_ok(
+            "burrow.get(one.remote()); from burrow_jupyter.api import context\n"
+            "from burrow_jupyter.notebook.extension import wire\n"
+            "print(wire(get_ipython()).runs.current().number)"
+        )
+        assert run.stdout == f"{run.reply['content']['execution_count']}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers.wait import wait_until
@@ -107,3 +108,20 @@ def test_programs_that_run_notebooks_get_no_line(cells: Kernel):
 
     assert not run.displays
     cells.run_ok(f"Path({door!r}).touch(); Path({other_door!r}).touch()")
+
+
+def test_a_cell_that_works_in_batches_keeps_its_line(cells: Kernel):
+    folder = Path(cells.run_ok("print(os.getcwd(), end='')").stdout)
+    doors = [folder / f"gate-{uuid.uuid4().hex}" for _ in range(2)]
+    run = cells.submit(
+        f"burrow.get(wait_for.remote({str(doors[0])!r}))\n"
+        f"burrow.get([wait_for.remote({str(doors[1])!r}) for _ in range(2)])",
+        cell_id="batches",
+    )
+    wait_for(run, "0 of 1 task done")
+    doors[0].touch()
+    wait_for(run, "1 of 3 tasks done")
+    doors[1].touch()
+
+    cells.wait(run)
+    wait_for(run, "3 of 3 tasks done")

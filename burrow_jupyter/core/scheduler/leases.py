@@ -73,10 +73,8 @@ def give_back(state: State, worker: WorkerRecord) -> None:
     """End a worker's lease. A worker that saw GPUs keeps its mark: it is never reused."""
     if worker.lease is None:
         return
-    held = worker.lease
-    if worker.blocked and worker.actor is None:
-        held = tuple(item for item in held if item[0] != resources.CPU)
-    resources.give(held, state.free)
+    assert worker.actor is not None or not worker.blocked, "its tasks were taken off it"
+    resources.give(worker.lease, state.free)
     for gpu in worker.gpus:
         state.gpu_free[gpu] += worker.gpu_share
     worker.gpu_share = 0

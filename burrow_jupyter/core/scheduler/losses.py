@@ -73,7 +73,9 @@ def worker_exited(
         # What earlier tasks of this process began is others' business, as are their results.
         client_lost(state, worker.client, of_task=running)
     else:
-        client_lost(state, worker.client, of_task=0 if asked and not running else None)
+        # An actor that ended in order leaves what it has begun to whoever holds it.
+        in_order = asked and not running and worker.stop_reason != actors.KILLED
+        client_lost(state, worker.client, of_task=0 if in_order else None)
 
 
 def _how(exit_code: int | None, signal: int | None) -> str:
@@ -112,6 +114,7 @@ def _died(
         signal,
         task.attempt,
         worker.stop_reason,
+        worker.said.decode(errors="replace") if worker.said_by == task.id else "",
     )
 
 

@@ -271,6 +271,8 @@ class WorkerRecord:
         "pid",
         "progress_at",
         "queue",
+        "said",
+        "said_by",
         "started_at",
         "state",
         "stop_reason",
@@ -301,6 +303,8 @@ class WorkerRecord:
         self.taking_back = False
         self.stop_reason = ""
         self.surroundings = 0  # the last that it was told of
+        self.said = b""  # the end of what its task has printed
+        self.said_by = 0
 
 
 EnvKey = tuple[tuple[tuple[str, str], ...], str]

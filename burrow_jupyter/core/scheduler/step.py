@@ -285,6 +285,11 @@ def _shutdown(state: State, client: ClientRecord, message: messages.Shutdown) ->
 
 
 def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -> None:
+    worker = client.worker
+    if worker is not None:
+        before = worker.said if worker.said_by == message.task_id else b""
+        worker.said = (before + message.data)[-limits.LAST_WORDS_BYTES :]
+        worker.said_by = message.task_id
     printed = messages.Printed(message.task_id, message.run_id, message.stream, message.data)
     for other in state.clients.values():
         if other.role == "driver":
