@@ -17,7 +17,7 @@ from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.ids import Ref
-from burrow_jupyter.core.options import ActorOptions
+from burrow_jupyter.core.options import STREAMING, ActorOptions
 from burrow_jupyter.engine import current, serialization, surroundings
 from burrow_jupyter.engine.client import FAILED, KNOWN, PENDING, Client, ConnectionLost, Entry
 from burrow_jupyter.engine.unpicklable import explain
@@ -159,9 +159,12 @@ class LocalBackend:
             task_id = self._next()
             self._entries[task_id] = Entry(PENDING)
             return task_id
+        streams = count == STREAMING
         if count < 0:
             count = 1
         task_id = self.client.mint.block(count)
+        if streams:
+            self.client.expect_stream(task_id)
         for object_id in range(task_id, task_id + count):
             self._entries[object_id] = Entry(PENDING)
         return task_id

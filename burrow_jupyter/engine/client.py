@@ -95,6 +95,12 @@ class _Question:
         self.answer: messages.Answer | None = None
 
 
+class _Early(list[messages.Streamed]):
+    """Items of a generator that came before anybody could say who takes them."""
+
+    __call__ = list.append
+
+
 class Client:
     """One connection. All public methods may be called from any thread."""
 
@@ -125,6 +131,7 @@ class Client:
         self._segments_lock = threading.Lock()
         self._questions: dict[int, _Question] = {}
         self._streams: dict[int, Callable[[messages.Streamed], None]] = {}
+        self._streams_lock = threading.Lock()
 
         self._lead = threading.Lock()
         self._news = threading.Condition(threading.Lock())
@@ -528,10 +535,11 @@ class Client:
     def _on_streamed(self, message: messages.Streamed) -> None:
         if message.object_id:
             self.entries[message.object_id] = Entry(ANNOUNCED)
-        stream = self._streams.get(message.task_id)
-        if stream is not None:
-            stream(message)
-        elif message.object_id:
+        with self._streams_lock:
+            stream = self._streams.get(message.task_id)
+            if stream is not None:
+                stream(message)
+        if stream is None and message.object_id:
             self.dropped.append(message.object_id)
 
     def _on_notice(self, message: messages.Notice) -> None:
@@ -739,12 +747,18 @@ class Client:
         else:
             entry.callbacks.append(callback)
 
+    def expect_stream(self, task_id: int) -> None:
+        """Keep what comes of a generator's task that is about to be submitted."""
+        self._streams[task_id] = _Early()
+
     def stream(self, task_id: int, callback: Callable[[messages.Streamed], None] | None) -> None:
         """Call back for each item of a generator's task; `None` ends that."""
-        if callback is None:
-            self._streams.pop(task_id, None)
-        else:
-            self._streams[task_id] = callback
+        with self._streams_lock:
+            early = self._streams.pop(task_id, None)
+            if callback is not None:
+                self._streams[task_id] = callback
+                for message in early if isinstance(early, _Early) else ():
+                    callback(message)
 
     # ---- questions -------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ NOT_INLINE = {
     "test_4_8_a_timeout_is_no_error": NOTHING_WAITS,
     "test_4_9_an_actor_that_waits_keeps_its_cpu": NOTHING_WAITS,
     "test_4_12_a_pending_task_holds_its_arguments": NOTHING_WAITS,
+    "test_6_1_no_item_is_lost_while_another_thread_reads": NOTHING_WAITS,
     "test_6_2_items_are_there_before_the_end": NOTHING_WAITS,
     "test_6_3_a_crash_in_the_middle": NO_PROCESS,
     "test_6_3_the_death_of_an_actor_in_the_middle": NO_PROCESS,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import threading
 
 import numpy as np
 import pytest
 
 import burrow
 from burrow import exceptions
-from conformance.calls import Mine, lines, note, same
+from conformance.calls import Mine, gated, lines, note, same
 from helpers.gates import count_runs, pass_gate
 from helpers.wait import holds_for, wait_until
 
@@ -81,6 +82,19 @@ def test_6_1_an_async_generator_task():
             yield i
 
     assert [burrow.get(ref) for ref in stream.remote(3)] == [0, 1, 2]
+
+
+def test_6_1_no_item_is_lost_while_another_thread_reads(tmp_path):
+    gate = tmp_path / "gate"
+    ref = gated.remote(gate)
+    reader = threading.Thread(target=burrow.get, args=(ref,))
+    reader.start()
+    try:
+        for _ in range(300):
+            assert [burrow.get(item) for item in count.remote(2)] == [0, 1]
+    finally:
+        gate.touch()
+        reader.join(20)
 
 
 def test_6_2_items_are_there_before_the_end(tmp_path):
