@@ -43,6 +43,14 @@ TAKE_BACK_AFTER_S = 0.005
 """A worker that has not answered for so long while others are idle gives back what it
 holds ahead."""
 
+RESERVE_AFTER_S = 1.0
+"""A task or actor that has waited so long for room has what is given back kept for it, so that
+a stream of smaller tasks does not pass it for ever."""
+
+RESERVE_FOR_S = 5.0
+"""How long it is kept at a time, and then not kept: who holds the rest may be waiting for one
+of those that are held back, unseen."""
+
 IDLE_WORKER_KEEP_S = 1.0
 """Workers beyond the number of CPUs end after being idle for so long."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 
 import pytest
 
@@ -97,18 +98,20 @@ def test_15_3_a_stream_of_small_tasks_does_not_starve_a_large_one(own, tmp_path)
 
     @burrow.remote
     def small():
-        return 1
+        time.sleep(0.001)  # noqa: TID251 how long a task runs, not a wait of the test
 
-    running = [small.remote() for _ in range(200)]
+    running = [small.remote() for _ in range(3000)]
     large = traced.options(num_cpus=2).remote(done)
 
     def feed():
-        _, rest = burrow.wait(running, num_returns=len(running) // 2)
-        running[:] = rest + [small.remote() for _ in range(100)]
+        _, rest = burrow.wait(running, num_returns=200)
+        running[:] = rest + [small.remote() for _ in range(200)]
         return done.exists()
 
     wait_until(feed, 20, "the large task to have its turn")
-    burrow.get([large, *running])
+    for ref in running:
+        burrow.cancel(ref)
+    burrow.get(large)
 
 
 def test_15_4_totals_and_what_is_free(own, tmp_path):

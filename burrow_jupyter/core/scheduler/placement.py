@@ -66,12 +66,72 @@ def dispatch(state: State) -> None:
         _place_actors(state)
     waiting = state.waiting_queues
     if waiting:
+        contended = len(waiting) > 1 or bool(state.unplaced)
+        kept = reserved(state) if contended else None
+        if kept is not None and kept.until > state.reserved_until:
+            state.reserved_until = kept.until
+            state.commands.append(WakeAt(kept.until))
         for queue in _oldest_first(state) if len(waiting) > 1 else list(waiting):
-            _feed(state, queue)
+            if kept is None or not kept.holds_back(queue):
+                _feed(state, queue)
             if not queue.tasks:
                 del waiting[queue]
     if state.held_ahead and not state.fetch_at:
         _fetch_at(state, state.now + limits.TAKE_BACK_AFTER_S)
+
+
+class Reservation:
+    """What is given back is kept for a demand that has waited long, up to a time."""
+
+    __slots__ = ("_lacking", "_shape", "since", "until")
+
+    def __init__(
+        self, shape: resources.Shape, lacking: set[str], since: float, until: float
+    ) -> None:
+        self._shape = shape
+        self._lacking = lacking
+        self.since = since
+        self.until = until
+
+    def holds_back(self, queue: ShapeQueue) -> bool:
+        """Say whether younger tasks of this queue would take what is kept."""
+        if queue.shape == self._shape or not queue.tasks:
+            return False
+        younger = queue.tasks[0].submitted_at > self.since
+        return younger and any(name in self._lacking for name, _ in queue.shape)
+
+
+def reserved(state: State) -> Reservation | None:
+    """Return the oldest demand that others pass by, if it has waited long enough.
+
+    Only one that would fit if those others were not given more work: what long tasks and
+    actors hold is not waited for, nor is what a task holds that waits in `get` itself.
+    """
+    demands = [(a.created_at, a.options.shape) for a in state.unplaced.values()]
+    for queue in state.waiting_queues:
+        task = _next_ready(state, queue)
+        if task is not None and queue.starting < len(queue.tasks):
+            demands.append((task.submitted_at, queue.shape))
+    for since, shape in sorted(demands):
+        waited = state.now - since - limits.RESERVE_AFTER_S
+        if waited < 0:
+            return None
+        phase = int(waited / limits.RESERVE_FOR_S)
+        lacking = {name for name, units in shape if state.free.get(name, 0) < units}
+        if phase % 2 == 0 and lacking and _would_fit(state, shape):
+            until = since + limits.RESERVE_AFTER_S + (phase + 1) * limits.RESERVE_FOR_S
+            return Reservation(shape, lacking, since, until)
+    return None
+
+
+def _would_fit(state: State, shape: resources.Shape) -> bool:
+    free = dict(state.free)
+    for queue in state.waiting_queues:
+        if queue.tasks and queue.shape != shape:
+            for worker in queue.leased.values():
+                if not worker.blocked:
+                    resources.give(worker.lease or (), free)
+    return resources.fits(shape, free)
 
 
 def _oldest_first(state: State) -> list[ShapeQueue]:
@@ -366,8 +426,12 @@ def _feed_one(state: State, worker: WorkerRecord) -> bool:
         return False
     if _oversubscribed(state, queue.shape) and not worker.gpus:
         return False
-    if (state.unplaced or len(state.waiting_queues) > 1) and _must_yield(state, worker, queue):
-        return False
+    if state.unplaced or len(state.waiting_queues) > 1:
+        kept = reserved(state)
+        if kept is not None and kept.holds_back(queue):
+            return False
+        if _must_yield(state, worker, queue):
+            return False
     _assign(state, worker, queue.tasks.popleft())
     return True
 

@@ -15,6 +15,7 @@ from burrow_jupyter.core.scheduler.records import (
     ENDED,
     ActorState,
     ObjectState,
+    ShapeQueue,
     TaskState,
     WorkerState,
 )
@@ -135,11 +136,25 @@ def _check_queues(state: State) -> None:
         _require(len(ready) == len({t.id for t in ready}), "task is twice in a queue")
         _require(not ready or queue in state.waiting_queues, "queue with tasks is not listed")
         fits = len(ready) > starting and _may_start(state) and _fits(state, queue.shape)
-        _require(not fits, f"tasks of {queue.shape} wait though they fit")
+        _require(
+            not fits or _is_held_back(state, queue), f"tasks of {queue.shape} wait though they fit"
+        )
     gone = state.held_ahead.keys() - state.workers.keys()
     _require(not gone, f"workers {gone} are gone, and hold work ahead")
     fetched = not state.held_ahead or state.fetch_at or state.stopping
     _require(fetched, "nobody will fetch what is held ahead")
+
+
+def _is_held_back(state: State, queue: ShapeQueue) -> bool:
+    """Say whether an older demand has waited so long that what is free may be kept for it."""
+    patience = state.now - limits.RESERVE_AFTER_S
+    older = [(a.created_at, a.options.shape) for a in state.unplaced.values()]
+    for other in state.waiting_queues:
+        older += [(t.submitted_at, other.shape) for t in other.tasks if t.state is TaskState.READY]
+    youngest = max(t.submitted_at for t in queue.tasks)
+    return any(
+        since <= patience and since < youngest and not _fits(state, shape) for since, shape in older
+    )
 
 
 def _may_start(state: State) -> bool:

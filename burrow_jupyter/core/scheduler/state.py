@@ -123,6 +123,8 @@ class State:
         """By id: workers without actor that have more than one task."""
         self.fetch_at = 0.0
         """When `tick` will look for work that is held ahead too long; 0: not asked for."""
+        self.reserved_until = 0.0
+        """When `tick` will let those go on that are held back for a demand that waits long."""
         self.start_failures: dict[EnvKey, int] = {}
         """By environment: workers in a row that ended before they said hello; without zeros."""
 
