@@ -24,36 +24,12 @@ def same(value):
     return value
 
 
-@burrow.remote
-class Keeper:
-    def keep(self):
-        return 1
-
-
-def test_the_first_call_starts_a_burrow():
-    assert not burrow.is_initialized()
-    assert burrow.get(same.remote(1)) == 1
-    assert burrow.is_initialized()
-    burrow.shutdown()
-    assert not burrow.is_initialized()
-
-
 def test_the_same_arguments_give_the_same_session_and_others_an_error():
     first = burrow.init(num_cpus=1)
     assert burrow.init(num_cpus=1)["session"] == first["session"]
     with pytest.raises(RuntimeError, match="shutdown"):
         burrow.init(num_cpus=2)
     assert burrow.init(num_cpus=2, ignore_reinit_error=True)["session"] == first["session"]
-
-
-def test_the_context_reads_like_a_mapping_and_ends_the_burrow():
-    with burrow.init(num_cpus=1) as context:
-        assert "node_id" in context
-        assert context.get("nothing") is None
-        with pytest.raises(KeyError):
-            _ = context["nothing"]
-        assert Path(context["session_dir"]).is_dir()
-    assert not burrow.is_initialized()
 
 
 @pytest.mark.parametrize(
@@ -72,29 +48,6 @@ def test_bad_arguments_are_named(arguments, error, text):
     with pytest.raises(error, match=text):
         burrow.init(**arguments)
     assert not burrow.is_initialized()
-
-
-def test_functions_and_classes_work_in_the_next_session_and_old_refs_do_not():
-    burrow.init(num_cpus=1)
-    old, keeper = same.remote(1), Keeper.remote()
-    burrow.get(old)
-    burrow.shutdown()
-
-    for use in (lambda: burrow.get(old), lambda: burrow.wait([old])):
-        with pytest.raises(ValueError, match="ended"):
-            use()
-        assert not burrow.is_initialized()
-    burrow.init(num_cpus=1)
-    assert burrow.get(same.remote(2)) == 2
-    assert burrow.get(Keeper.remote().keep.remote()) == 1
-    with pytest.raises(ValueError, match="ended"):
-        same.remote(old)
-    with pytest.raises(ValueError, match="ended"):
-        same.remote([old])
-    with pytest.raises(ValueError, match="session"):
-        burrow.kill(keeper)
-    with pytest.raises(ValueError, match="session"):
-        keeper.keep.remote()
 
 
 def test_ten_sessions_in_a_row():
@@ -173,22 +126,6 @@ def test_a_dead_head_is_an_error_and_not_a_hang():
         burrow.get(forever.remote(), timeout=20)
     burrow.shutdown()
     assert burrow.get(same.remote(2)) == 2
-
-
-def test_resources_are_reported():
-    burrow.init(num_cpus=3, num_gpus=2, resources={"plate": 1.5})
-    totals = burrow.cluster_resources()
-    assert (totals["CPU"], totals["GPU"], totals["plate"]) == (3.0, 2.0, 1.5)
-    assert burrow.available_resources()["CPU"] == 3.0
-    assert burrow.nodes()[0]["Alive"]
-
-
-def test_a_demand_that_can_never_be_met_raises_at_the_call():
-    burrow.init(num_cpus=1)
-    with pytest.raises(ValueError, match=r"99.*CPU.*burrow\.init\(num_cpus=99\)"):
-        same.options(num_cpus=99).remote(1)
-    with pytest.raises(ValueError, match="plate"):
-        same.options(resources={"plate": 1}).remote(1)
 
 
 def test_a_burrow_that_started_by_itself_gives_way_to_an_explicit_one_until_it_is_used():

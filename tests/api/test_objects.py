@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import pickle
 
-import cloudpickle
 import numpy as np
 import pytest
 
 import burrow
-from burrow import exceptions
 from helpers.gates import pass_gate
 from helpers.wait import wait_until
 
@@ -27,15 +24,6 @@ def same(value):
 def hold(path):
     pass_gate(path)
     return "held"
-
-
-def test_put_takes_a_snapshot():
-    listed = [1]
-    ref = burrow.put(listed)
-    listed.append(2)
-
-    assert burrow.get(ref) == [1]
-    assert burrow.put(1) != burrow.put(1)
 
 
 @pytest.mark.parametrize(
@@ -56,38 +44,6 @@ def test_large_arrays_are_shared_and_aligned():
     assert back.ctypes.data % 64 == 0
 
 
-def test_put_refuses_a_ref():
-    with pytest.raises(TypeError, match="ObjectRef"):
-        burrow.put(burrow.put(1))
-
-
-@pytest.mark.parametrize("bad", [1, (), "x", {1}])
-def test_get_of_something_else_says_what_it_takes(bad):
-    with pytest.raises(ValueError, match="ObjectRef"):
-        burrow.get(bad)
-    with pytest.raises(TypeError, match="ObjectRef"):
-        burrow.get([burrow.put(1), bad])
-
-
-def test_get_keeps_order_and_duplicates():
-    one, two = burrow.put(1), burrow.put(2)
-    assert burrow.get([two, one, two]) == [2, 1, 2]
-    assert burrow.get([]) == []
-
-
-def test_a_timeout_cancels_nothing(tmp_path):
-    ref = hold.remote(str(tmp_path / "gate"))
-
-    with pytest.raises(exceptions.GetTimeoutError) as caught:
-        burrow.get(ref, timeout=0.05)
-    assert isinstance(caught.value, TimeoutError)
-    with pytest.raises(exceptions.GetTimeoutError):
-        burrow.get(ref, timeout=0)
-    (tmp_path / "gate").touch()
-    assert burrow.get(ref, timeout=20) == "held"
-    assert burrow.get(ref, timeout=0) == "held"
-
-
 def test_wait_gives_at_most_what_was_asked_in_order(tmp_path):
     held = hold.remote(str(tmp_path / "gate"))
     done = [same.remote(i) for i in range(4)]
@@ -101,42 +57,6 @@ def test_wait_gives_at_most_what_was_asked_in_order(tmp_path):
     (tmp_path / "gate").touch()
     assert burrow.wait([held], timeout=20) == ([held], [])
     assert burrow.wait([]) == ([], [])
-
-
-def test_wait_refuses_what_it_cannot_do():
-    ref = burrow.put(1)
-    with pytest.raises(TypeError):
-        burrow.wait(ref)
-    with pytest.raises(TypeError):
-        burrow.wait([1])
-    for arguments in ({"num_returns": 2}, {"num_returns": 0}, {"timeout": -1}):
-        with pytest.raises(ValueError, match=next(iter(arguments))):
-            burrow.wait([ref], **arguments)
-    with pytest.raises(ValueError, match="duplicates"):
-        burrow.wait([ref, ref])
-
-
-def test_a_failed_task_counts_as_ready():
-    @burrow.remote
-    def fail():
-        raise KeyError("x")
-
-    ref = fail.remote()
-    assert burrow.wait([ref], timeout=20) == ([ref], [])
-
-
-def test_refs_have_an_identity_and_survive_pickling():
-    ref, other = burrow.put(1), burrow.put(2)
-    for copy in (pickle.loads(pickle.dumps(ref)), cloudpickle.loads(cloudpickle.dumps(ref))):
-        assert copy == ref
-        assert hash(copy) == hash(ref)
-        assert burrow.get(copy) == 1
-    assert len({ref, other, ref}) == 2
-    assert ref.hex() != other.hex()
-    assert repr(ref) != repr(other)
-    with pytest.raises(TypeError, match="num_returns"):
-        iter(ref)
-    assert burrow.ObjectRef[int]
 
 
 def test_an_object_goes_when_its_last_ref_goes():
@@ -160,20 +80,6 @@ def test_an_array_outlives_its_ref_and_its_segment_is_not_overwritten():
 
     assert [int(a[0]) for a in arrays] == list(range(8))
     assert all((a == a[0]).all() for a in arrays)
-
-
-def test_what_an_object_contains_lives_as_long_as_it_does():
-    outer = burrow.put([burrow.put([burrow.put("inner")])])
-    gc.collect()
-
-    middle = burrow.get(outer)[0]
-    del outer
-    gc.collect()
-
-    assert burrow.get(burrow.get(middle)[0]) == "inner"
-    del middle
-    gc.collect()
-    wait_until(lambda: not burrow.objects(), 5, "everything to be freed")
 
 
 def test_refs_that_a_task_returns_stay_alive():
@@ -207,10 +113,3 @@ def test_a_future_has_result_exception_and_callbacks():
         raise KeyError("x")
 
     assert isinstance(fail.remote().future().exception(20), KeyError)
-
-
-def test_freed_objects_raise():
-    ref = burrow.put(np.zeros(100_000))
-    burrow.free([ref])
-    with pytest.raises(exceptions.ObjectLostError):
-        burrow.get(ref, timeout=20)

@@ -58,25 +58,6 @@ def test_a_wrong_actor_option_is_refused_at_decoration(given, error, text):
         burrow.remote(**given)(Thing)
 
 
-def test_the_forms_of_remote():
-    for wrong in (burrow.remote, lambda: burrow.remote(1, 2), lambda: burrow.remote(3)):
-        with pytest.raises(TypeError):
-            wrong()
-    with pytest.raises(ValueError, match="max_calls"):
-        burrow.remote(function).options(max_calls=1)
-    with pytest.raises(ValueError, match="concurrency_groups"):
-        burrow.remote(Thing).options(concurrency_groups={"io": 1})
-
-
-def test_options_leave_the_original_alone():
-    remote = burrow.remote(num_returns=2)(function)
-    other = remote.options(num_cpus=0, num_returns=None)
-    assert other is not remote
-    assert other._options.num_returns == 2
-    assert remote._options.shape != other._options.shape
-    assert remote.__name__ == "function"
-
-
 def test_unpicklable_things_are_named_at_the_call(two_cpus):
     lock = threading.Lock()
 
