@@ -23,6 +23,7 @@ from burrow_jupyter.core.failures import (
     ObjectLost,
     Upstream,
     UserError,
+    contained_in,
     one_line,
     root_of,
 )
@@ -192,6 +193,9 @@ class InlineBackend:
             self._loaded[code_id], _ = load(self._codes[code_id][0])
         return self._loaded[code_id]
 
+    def set_up(self, function: Callable[[], object], name: str) -> None:
+        """Everything runs in this process, which is set up already."""
+
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options."""
         return self._interned.setdefault(options, self.mint.next())
@@ -235,7 +239,7 @@ class InlineBackend:
             current.set_process_wide(outer)
         items, self._items = self._items, outer_items
         self._settle_items(task_id, options, items, done.failure)
-        return self._settle_all(task_id, results, done.values, done.failure)
+        return self._settle_all(task_id, results, done.values, done.failure, held=True)
 
     def _attempts(
         self,
@@ -255,6 +259,8 @@ class InlineBackend:
             done = self._attempt(call, actor)
             if done.failure is None or not done.retryable or not (limit < 0 or attempt <= limit):
                 return done
+            for any_id in contained_in(done.failure):
+                self.drop(any_id)
             self._items.clear()
 
     def _facts(self, shape: resources.Shape, actor: _Actor | None) -> current.WorkerFacts:
@@ -285,7 +291,10 @@ class InlineBackend:
             self._die(actor, "exit_actor() was called")
             return messages.Done(call.now.task_id, [], actor.failure)
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
-            return call.failed(error)
+            done = call.failed(error)
+            # While the exception is here: with it goes what it alone holds.
+            self._adopt_all(contained_in(done.failure))
+            return done
         return call.finished()
 
     def submit(
@@ -419,8 +428,15 @@ class InlineBackend:
     # ---- results ---------------------------------------------------------------------
 
     def _settle_all(
-        self, task_id: int, count: int, values: list[Value] | None, failure: Failure | None
+        self,
+        task_id: int,
+        count: int,
+        values: list[Value] | None,
+        failure: Failure | None,
+        *,
+        held: bool = False,
     ) -> int:
+        """Keep results, or why there are none; `held`: what the failure contains is counted."""
         if count == 0 and failure is not None:
             self._report(failure)
         given = list(values or [])
@@ -430,7 +446,14 @@ class InlineBackend:
                 continue  # a generator has yielded it
             value = given[index] if failure is None and index < len(given) else None
             self._objects[object_id] = _Object(value, failure if value is None else None)
+            self._adopt_all(contained_in(self._objects[object_id].failure))
+        for any_id in contained_in(failure) if held else ():
+            self.drop(any_id)
         return task_id
+
+    def _adopt_all(self, ids: list[int]) -> None:
+        for any_id in ids:
+            self.adopt(any_id)
 
     def _report(self, failure: Failure) -> None:
         """Say once of a failed call that nobody has asked for, that it failed."""
@@ -537,7 +560,11 @@ class InlineBackend:
                     del self._objects[gone]
                     if known.failure is not None and not known.asked:
                         self._report(known.failure)
-                    pending += known.value.contained if known.value is not None else []
+                    pending += (
+                        known.value.contained
+                        if known.value is not None
+                        else contained_in(known.failure)
+                    )
                 continue
             actor = self._actors.get(gone)
             if actor is not None:

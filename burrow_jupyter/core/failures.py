@@ -23,6 +23,7 @@ class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=Fal
     actor_id: int = 0
     actor_repr: str = ""
     attempt: int = 1
+    contained: list[int] = []  # refs and actor handles that the exception holds
 
 
 class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=False):
@@ -118,6 +119,12 @@ def root_of(failure: Failure) -> Failure:
     while isinstance(failure, Upstream):
         failure = failure.cause
     return failure
+
+
+def contained_in(failure: Failure | None) -> list[int]:
+    """Return the refs and actor handles that a failure's exception holds."""
+    root = root_of(failure) if failure is not None else None
+    return root.contained if isinstance(root, UserError) else []
 
 
 def one_line(failure: Failure) -> str:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.failures import Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
-from burrow_jupyter.engine import sources
+from burrow_jupyter.engine import serialization, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +38,9 @@ FAILURE = "_burrow_failure"
 
 CAUSE = "cause"
 """Beside `FAILURE`: the original exception, or what stands for it."""
+
+CHAIN_MAX = 20
+"""Exceptions behind one that are looked at."""
 
 EXCEPTION_MAX_BYTES = 1024 * 1024
 """Largest pickle of an exception: failures travel inline and are kept by the head."""
@@ -530,6 +533,18 @@ def failure_of(error: BaseException) -> Failure | None:
     return found if isinstance(found, (UserError, Upstream)) else None
 
 
+def chain_of(error: BaseException) -> list[BaseException]:
+    """Return an exception and those that it was raised from or during, a few at most."""
+    chain: list[BaseException] = []
+    pending: list[BaseException | None] = [error]
+    while pending and len(chain) < CHAIN_MAX:
+        one = pending.pop()
+        if one is not None and not any(one is known for known in chain):
+            chain.append(one)
+            pending += [one.__context__, one.__cause__]
+    return chain
+
+
 def capture(
     exc: BaseException,
     *,
@@ -557,6 +572,7 @@ def capture(
     """
     type_name, message, original = type(exc).__name__, "", exc
     pickled = b""
+    contained: list[int] = []
     inner = failure_of(exc)
     if inner is not None:
         cause = _own(exc).get(CAUSE)
@@ -564,13 +580,19 @@ def capture(
         root = root_of(inner)
         if isinstance(root, UserError):
             type_name, message, pickled = root.type_name, root.message, root.pickled
+            contained = root.contained
         else:
             type_name = type(original).__name__
+    if not pickled:
+        with serialization.collecting() as ids:
+            pickled = dump_error(original)
+        contained = list(dict.fromkeys(ids)) if pickled else []
     return UserError(
         type_name=type_name,
         message=message or text_of(original),
         traceback=format_error(exc),
-        pickled=pickled or dump_error(original),
+        pickled=pickled,
+        contained=contained,
         function=function,
         pid=os.getpid(),
         task_id=task_id,

@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages, resources
@@ -259,6 +260,10 @@ class Call:
             actor_repr=repr_of(actor) if actor is not None else "",
             attempt=self.now.attempt,
         )
+        # An error and the frames that it came through hold each other: what these frames
+        # hold would stay until a garbage collection, which an idle worker never makes.
+        for one in errors.chain_of(error):
+            traceback.clear_frames(one.__traceback__)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
         return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
 

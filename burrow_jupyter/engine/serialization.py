@@ -11,6 +11,7 @@ While a value is pickled, the refs and actor handles in it report themselves thr
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from burrow_jupyter.core.messages import Value
 from burrow_jupyter.engine import sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from burrow_jupyter.engine.store.segments import SegmentReader, SegmentWriter
 
@@ -49,6 +50,18 @@ def note(any_id: int) -> bool:
         return False
     ids.append(any_id)
     return True
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[list[int]]:
+    """Collect the refs and handles that are pickled meanwhile, by whomever."""
+    outer = _collector.ids
+    ids: list[int] = []
+    _collector.ids = ids
+    try:
+        yield ids
+    finally:
+        _collector.ids = outer
 
 
 def dump(value: Any, writer: SegmentWriter | None) -> Value:

@@ -121,6 +121,22 @@ def test_3_3_a_ref_in_an_actor_lives_until_the_actor_drops_it():
     wait_until(lambda: gone(marker), 5, "what the actor kept to be freed")
 
 
+def test_3_3_a_ref_in_an_exception_lives_as_long_as_that():
+    @burrow.remote
+    def fails():
+        error = Mine("holds a ref")
+        error.ref = burrow.put("held")
+        raise error
+
+    failed = fails.remote()
+    with pytest.raises(Mine) as caught:
+        burrow.get(add.remote(failed))
+    marker = id_of(caught.value.ref)
+    assert burrow.get(caught.value.ref) == "held"
+    del failed, caught
+    wait_until(lambda: gone(marker), 5, "what the exception held to be freed")
+
+
 def test_3_3_a_handle_in_an_object_keeps_its_actor():
     outer = burrow.put([Counter.remote(3)])
     gc.collect()

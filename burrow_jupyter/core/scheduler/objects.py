@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import limits, messages
-from burrow_jupyter.core.failures import ObjectLost
+from burrow_jupyter.core.failures import ObjectLost, contained_in
 from burrow_jupyter.core.scheduler import leases
 from burrow_jupyter.core.scheduler.commands import Unlink
 from burrow_jupyter.core.scheduler.records import (
@@ -93,6 +93,7 @@ def free(state: State, record: ObjectRecord) -> None:
     value = record.value
     record.value = None
     if value is None:
+        unpin(state, contained_in(record.failure))
         return
     _release(state, value)
     if value.contained:
@@ -238,6 +239,7 @@ def settle(
     else:
         record.failure = failure
         record.state = ObjectState.FAILED
+        pin(state, contained_in(failure))
     dependants, record.dependants = record.dependants, None
     getters, record.getters = record.getters, None
     told: ClientRecord | None = None

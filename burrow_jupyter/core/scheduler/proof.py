@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, resources
+from burrow_jupyter.core.failures import contained_in
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler.records import (
     ENDED,
@@ -256,6 +257,7 @@ def _expected_refs(state: State) -> dict[int, int]:
     for record in state.objects.values():
         if record.value is not None:
             add(record.value.contained)
+        add(contained_in(record.failure))
     for code in state.codes.values():
         add(code.value.contained)
     return refs
