@@ -177,6 +177,13 @@ AREAS: dict[int, tuple[str, ...]] = {
         "arrays",
         "inspect_serializability",
     ),
+    18: (
+        "ActorPool",
+        "Queue",
+        "Pool",
+        "joblib",
+        "as_completed and map_unordered",
+    ),
     19: (
         "titles",
         "output",
@@ -185,7 +192,6 @@ AREAS: dict[int, tuple[str, ...]] = {
         "environments",
     ),
 }
-"""Area 18, the utilities, has tests of its own in `tests/util`."""
 
 POINTS = tuple(
     f"{area}.{number}" for area, titles in AREAS.items() for number in range(1, len(titles) + 1)
