@@ -63,6 +63,7 @@ __all__ = (
     "ActorHandle",
     "BurrowContext",
     "DynamicObjectRefGenerator",
+    "Executor",
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
@@ -71,6 +72,7 @@ __all__ = (
     "__version__",
     "actor",
     "actors",
+    "as_completed",
     "available_resources",
     "cancel",
     "cluster_resources",
@@ -96,9 +98,32 @@ __all__ = (
     "tasks",
     "timeline",
     "unload_ipython_extension",
+    "util",
     "wait",
     "workers",
 )
+
+
+_LAZY = {
+    "Executor": ("burrow_jupyter.api.util.executor", "Executor"),
+    "as_completed": ("burrow_jupyter.api.util.completion", "as_completed"),
+    "map": ("burrow_jupyter.api.util.completion", "map"),
+    "util": ("burrow.util", ""),
+}
+"""Imported at first use: most programs use none of them, and everybody waits for an import."""
+
+
+def __getattr__(name: str) -> object:
+    """Import what is rarely used when it is."""
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module  # noqa: PLC0415  # as rarely
+
+    path, attribute = _LAZY[name]
+    module = import_module(path)
+    found = globals()[name] = getattr(module, attribute) if attribute else module
+    return found
 
 
 def load_ipython_extension(shell: object) -> None:

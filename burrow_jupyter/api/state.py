@@ -108,6 +108,89 @@ def workers() -> Rows:
     return Rows(rows, ("id", "pid", "state", "task", "actor", "finished"))
 
 
+def _filtered(rows: Rows, filters: Any, limit: int) -> Rows:
+    """Return the rows that fit; a filter is `(column, "=" or "!=", value)`."""
+    kept = []
+    for row in rows:
+        for column, predicate, value in filters or ():
+            if predicate not in ("=", "!="):
+                msg = f"a filter is (column, '=' or '!=', value), got {predicate!r}"
+                raise ValueError(msg)
+            same = str(row.get(column, "")).lower() == str(value).lower()
+            if same != (predicate == "="):
+                break
+        else:
+            kept.append(row)
+    return Rows(kept[:limit], rows.columns)
+
+
+def list_tasks(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
+    """Return `tasks()` by Ray's name; `filters` such as `[("state", "=", "running")]`.
+
+    Raises:
+        ValueError: a filter that is none.
+    """
+    return _filtered(tasks(), filters, limit)
+
+
+def list_actors(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
+    """Return `actors()` by Ray's name; see `list_tasks`."""
+    return _filtered(actors(), filters, limit)
+
+
+def list_objects(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
+    """Return `objects()` by Ray's name; see `list_tasks`."""
+    return _filtered(objects(), filters, limit)
+
+
+def list_workers(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
+    """Return `workers()` by Ray's name; see `list_tasks`."""
+    return _filtered(workers(), filters, limit)
+
+
+def list_nodes(**other: Any) -> list[dict[str, Any]]:
+    """Return `nodes()` by Ray's name."""
+    return nodes()
+
+
+def summarize_tasks(**other: Any) -> dict[str, dict[str, int]]:
+    """Return how many calls of each function are in which state."""
+    rows = context.backend().ask("functions")
+    states = ("waiting", "ready", "running", "finished", "failed", "cancelled")
+    return {row["id"]: {state: row[state] for state in states if row[state]} for row in rows}
+
+
+def summarize_actors(**other: Any) -> dict[str, dict[str, int]]:
+    """Return how many actors of each class are in which state."""
+    return _counted(actors(), "class_name")
+
+
+def summarize_objects(**other: Any) -> dict[str, dict[str, int]]:
+    """Return how many objects each function has made, by state."""
+    return _counted(objects(), "task")
+
+
+def _counted(rows: Rows, column: str) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows:
+        states = counts.setdefault(str(row.get(column, "")), {})
+        states[row["state"]] = states.get(row["state"], 0) + 1
+    return counts
+
+
+def list_named_actors(all_namespaces: bool = False) -> list[Any]:  # noqa: FBT001, FBT002  # as in Ray
+    """Return the names of living named actors of this namespace.
+
+    Args:
+        all_namespaces: of all; then each is `{"name": ..., "namespace": ...}`.
+
+    Source: Ray 2.60 `ray.util.list_named_actors`.
+    """
+    backend = context.backend()
+    found: list[Any] = backend.ask("named actors", all_namespaces, backend.namespace)
+    return found if all_namespaces else [one["name"] for one in found]
+
+
 def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, Any]] | None:
     """Return the runs of the recent tasks as a Chrome trace, for `chrome://tracing` or Perfetto.
 

@@ -10,8 +10,10 @@ own that could crash, be interrupted or be killed in the middle.
 
 from __future__ import annotations
 
+import contextvars
 import secrets
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.backends.code import CodeBook
@@ -34,7 +36,8 @@ from burrow_jupyter.engine.execute import TERMINATE, Call, arguments, unknown_gr
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import asyncio
+    from collections.abc import Callable, Coroutine, Sequence
 
     from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.messages import Value
@@ -114,6 +117,10 @@ class _Worker:
         """Return a function or class."""
         return self._backend.code(code_id)
 
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end."""
+        return self._backend.loops.run(coroutine)
+
     def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
         """Nobody can take an item before the last is made, so nothing is held back."""
         return True
@@ -123,6 +130,57 @@ def load(value: Value) -> Any:
     """Return the user's value; its arrays are writable and nobody else's."""
     unused: Any = None
     return serialization.load(value, unused, lambda name: None)
+
+
+class _Loops:
+    """The loops of a session's coroutines: what a call has made belongs to the next one's, too.
+
+    A coroutine that calls another waits for it, so each depth of such calls has a loop.
+    """
+
+    def __init__(self) -> None:
+        self._loops: list[asyncio.AbstractEventLoop] = []
+        self._depth = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end, also for a caller that is in a loop of its own."""
+        import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+        if self._depth == len(self._loops):
+            self._loops.append(asyncio.new_event_loop())
+        loop = self._loops[self._depth]
+        self._depth += 1
+        try:
+            if asyncio._get_running_loop() is None:  # noqa: SLF001  # the public one raises
+                return loop.run_until_complete(coroutine)
+            return _in_thread(lambda: loop.run_until_complete(coroutine))
+        finally:
+            self._depth -= 1
+
+    def close(self) -> None:
+        """End the loops."""
+        for loop in self._loops:
+            loop.close()
+        self._loops.clear()
+
+
+def _in_thread(work: Callable[[], Any]) -> Any:
+    """Do something in a thread, as the calling one: a thread has one running loop at most."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001  # raised again below
+            outcome.extend([None, error])
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="burrow-inline")
+    thread.start()
+    thread.join()
+    if len(outcome) > 1:
+        raise outcome[1]
+    return outcome[0]
 
 
 class InlineBackend:
@@ -154,6 +212,7 @@ class InlineBackend:
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         self._closed = False
         self._book = CodeBook()
+        self.loops = _Loops()
         self._codes: dict[int, tuple[Value, bytes]] = {}
         self._loaded: dict[int, Any] = {}
         self._interned: dict[TaskOptions, int] = {}
@@ -660,3 +719,4 @@ class InlineBackend:
         self._objects.clear()
         self._actors.clear()
         self._names.clear()
+        self.loops.close()

@@ -88,6 +88,10 @@ class LocalBackend:
             target, name, meta, self.client.writer, send, check_edits=self._runs_cells
         )
 
+    def set_up(self, function: Callable[[], object], name: str) -> None:
+        """Have every worker call a function once; see `Backend.set_up`."""
+        self.client.post(messages.Setup(self.define(function, name)))
+
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options, the same for equal ones."""
         options_id = self._interned.get(options)

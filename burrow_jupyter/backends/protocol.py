@@ -64,6 +64,9 @@ class Backend(Protocol):
             ValueError: it is unreasonably large.
         """
 
+    def set_up(self, function: Callable[[], object], name: str) -> None:
+        """Have every worker call this function once, before anything that is submitted later."""
+
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options, the same for equal ones."""
 

@@ -429,6 +429,12 @@ class Surroundings(Message, tag=78):
     dropped: list[str] = []  # of the module path
 
 
+class Setup(Message, tag=79):
+    """Call this function, without arguments, in every worker before it runs anything more."""
+
+    code_id: int
+
+
 ClientToHead = (
     Hello
     | DefineCode
@@ -460,6 +466,7 @@ ClientToHead = (
     | OutputChunk
     | StreamCredit
     | Surroundings
+    | Setup
 )
 
 HeadToClient = (
@@ -482,4 +489,5 @@ HeadToClient = (
     | Exit
     | StreamCredit
     | Surroundings
+    | Setup
 )

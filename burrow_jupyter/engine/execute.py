@@ -147,9 +147,7 @@ class Call:
             items = _items_of_async(result) if hasattr(result, "__anext__") else result
             result = self._unroll(items)
         elif _is_coroutine(result):
-            import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
-
-            result = asyncio.run(_await(result))
+            result = self._worker.run_coroutine(_await(result))
         self._take(result)
 
     async def _run_async(self) -> None:

@@ -36,7 +36,7 @@ from burrow_jupyter.engine.surroundings import Follower
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
@@ -109,9 +109,17 @@ class Worker:
                     self._become(message)
                 elif kind is messages.Surroundings:
                     self._follower.follow(message)
+                elif kind is messages.Setup:
+                    self._set_up(message.code_id)
                 elif kind is messages.Exit:
                     break
             self._finish()
+
+    def _set_up(self, code_id: int) -> None:
+        try:
+            self.code(code_id)()
+        except Exception as error:  # noqa: BLE001  # the user's own code
+            print(f"a worker could not be set up: {error!r}", file=sys.stderr)  # noqa: T201
 
     def _finish(self) -> None:
         """End in order: the user's own clean-up has its turn, with a bound."""
@@ -323,6 +331,12 @@ class Worker:
                 errors.register_source(name, text, label)
             self._codes[code_id] = code
         return code
+
+    def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end, in a loop of its own."""
+        import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+        return asyncio.run(coroutine)
 
     def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
         """Say whether a generator may make its next item: how far the consumer is behind.

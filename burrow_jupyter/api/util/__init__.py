@@ -1,1 +1,1 @@
-"""Tools built on the public API alone: pools, queues, executors."""
+"""Patterns made of tasks and actors: pools, queues, executors, lazily fed maps."""

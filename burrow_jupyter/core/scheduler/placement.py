@@ -302,6 +302,8 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     assert client is not None, "only a worker that said hello is given work"
     if state.surroundings and worker.actor is None:
         _send_surroundings(state, worker, task.run_id)
+    if len(state.setups) > worker.setups:
+        _send_setups(state, worker)
     code = task.code
     code_id = 0
     if code is not None:
@@ -355,6 +357,14 @@ def _send_surroundings(state: State, worker: WorkerRecord, run_id: int) -> None:
         )
     assert worker.client is not None, "only a worker that said hello is given work"
     state.send(worker.client, message)
+
+
+def _send_setups(state: State, worker: WorkerRecord) -> None:
+    assert worker.client is not None, "only a worker that said hello is given work"
+    for code_id in state.setups[worker.setups :]:
+        send_code(state, worker, code_id)
+        state.send(worker.client, messages.Setup(code_id))
+    worker.setups = len(state.setups)
 
 
 def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
@@ -470,6 +480,8 @@ def _send_actor(state: State, worker: WorkerRecord, actor: ActorRecord) -> None:
         return
     if state.surroundings:
         _send_surroundings(state, worker, actor.run_id)
+    if len(state.setups) > worker.setups:
+        _send_setups(state, worker)
     send_code(state, worker, actor.code.id)
     values: list[messages.Value | None] = []
     for object_id in actor.deps:

@@ -273,6 +273,7 @@ class WorkerRecord:
         "queue",
         "said",
         "said_by",
+        "setups",
         "started_at",
         "state",
         "stop_reason",
@@ -303,6 +304,7 @@ class WorkerRecord:
         self.taking_back = False
         self.stop_reason = ""
         self.surroundings = 0  # the last that it was told of
+        self.setups = 0  # of those there are, how many it was told of
         self.said = b""  # the end of what its task has printed
         self.said_by = 0
 

@@ -84,6 +84,8 @@ class State:
         self.options: dict[int, TaskOptions] = {}
         self.runs: dict[int, RunRecord] = {}
         self.surroundings: dict[int, messages.Surroundings] = {}
+        self.setups: list[int] = []
+        """Codes that every worker is to call first."""
 
         self.tasks: dict[int, TaskRecord] = {}
         """By id: tasks that have not ended."""

@@ -210,6 +210,11 @@ def _surroundings(state: State, client: ClientRecord, message: messages.Surround
     state.surroundings[message.surroundings_id] = message
 
 
+def _setup(state: State, client: ClientRecord, message: messages.Setup) -> None:
+    if message.code_id in state.codes:
+        state.setups.append(message.code_id)
+
+
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
     task = state.tasks.get(message.task_id)
     if task is not None:
@@ -299,6 +304,7 @@ def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -
 _Handler = Callable[[State, ClientRecord, Any], None]
 _HANDLERS: dict[type, _Handler] = {
     messages.Surroundings: _surroundings,
+    messages.Setup: _setup,
     messages.Submit: tasks.on_submit,
     messages.Done: _done,
     messages.Call: actors.on_call,

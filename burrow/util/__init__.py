@@ -1,0 +1,36 @@
+"""Patterns made of tasks and actors, under the names that users of Ray know."""
+
+from burrow.util import placement_group as _groups
+from burrow.util import queue, scheduling_strategies, state
+from burrow_jupyter.api.state import list_named_actors
+from burrow_jupyter.api.util.actor_pool import ActorPool
+from burrow_jupyter.api.util.completion import as_completed, map_unordered
+from burrow_jupyter.api.util.serializers import (
+    deregister_serializer,
+    inspect_serializability,
+    register_serializer,
+)
+
+get_current_placement_group = _groups.get_current_placement_group
+get_placement_group = _groups.get_placement_group
+placement_group = _groups.placement_group
+placement_group_table = _groups.placement_group_table
+remove_placement_group = _groups.remove_placement_group
+
+__all__ = (
+    "ActorPool",
+    "as_completed",
+    "deregister_serializer",
+    "get_current_placement_group",
+    "get_placement_group",
+    "inspect_serializability",
+    "list_named_actors",
+    "map_unordered",
+    "placement_group",
+    "placement_group_table",
+    "queue",
+    "register_serializer",
+    "remove_placement_group",
+    "scheduling_strategies",
+    "state",
+)

@@ -1,0 +1,287 @@
+"""`concurrent.futures.Executor` over the burrow's workers."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import itertools
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.calls import cancel
+from burrow_jupyter.api.refs import fetch
+from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.util.batches import Raised, run_batch
+from burrow_jupyter.core import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from burrow_jupyter.api.refs import ObjectRef
+    from burrow_jupyter.api.tasks import RemoteFunction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Work:
+    """A call that was submitted, until it ends."""
+
+    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.call = (function, args, kwargs)
+        self.ref: ObjectRef[Any] | None = None
+
+
+class Executor(concurrent.futures.Executor):
+    """Runs calls on workers, with the standard library's interface and rules.
+
+    A call that waits here can be cancelled; one that runs, or is about to, cannot, and says
+    `running()`: few more calls are handed to the burrow than it can run.
+
+    Args:
+        max_workers: most calls at once; default: the CPUs of the burrow.
+        initializer: called once in each worker process, before its first call.
+        initargs: its arguments.
+        options: of the tasks, as in `@remote(...)`, such as `num_gpus=1`.
+
+    Raises:
+        ValueError: `max_workers` below 1, or a wrong option.
+        TypeError: `initializer` cannot be called.
+
+    Source: Python 3.14 `concurrent.futures.ProcessPoolExecutor`.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        *,
+        initializer: Any = None,
+        initargs: tuple[Any, ...] = (),
+        **options: Any,
+    ) -> None:
+        """Start the burrow if none runs."""
+        if max_workers is not None and max_workers <= 0:
+            msg = f"max_workers must be 1 or more, got {max_workers!r}"
+            raise ValueError(msg)
+        if initializer is not None and not callable(initializer):
+            msg = f"initializer must be something to call, got {type(initializer).__name__}"
+            raise TypeError(msg)
+        cpus = context.backend().totals.get(resources.CPU, 1.0)
+        # What the burrow itself keeps from running at once may be handed over ahead.
+        self._most = max_workers if max_workers and max_workers < cpus else 2 * max(1, int(cpus))
+        self._start = (initializer, initargs) if initializer is not None else None
+        self._id = f"{id(self):x}-{time.monotonic_ns():x}"
+        self._options = {"max_retries": 0, **options}
+        self._tasks: dict[str, RemoteFunction[Any, Any]] = {}
+        self._lock = threading.Condition()
+        self._waiting: deque[_Work] = deque()
+        self._running: set[_Work] = set()
+        self._done: deque[_Work] = deque()
+        self._unsettled = 0  # handed over, and the future does not know yet
+        self._settling = False
+        self._closed = False
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Schedule `fn(*args, **kwargs)`; return its `concurrent.futures.Future`.
+
+        Raises:
+            RuntimeError: after `shutdown`.
+        """
+        work = _Work(fn, args, kwargs)
+        with self._lock:
+            if self._closed:
+                msg = "cannot schedule new futures after shutdown"
+                raise RuntimeError(msg)
+            self._waiting.append(work)
+        self._feed()
+        return work.future
+
+    def _feed(self) -> None:
+        """Hand over what waits, as far as there is room."""
+        while True:
+            with self._lock:
+                if not self._waiting or len(self._running) >= self._most:
+                    self._lock.notify_all()
+                    return
+                work = self._waiting.popleft()
+                if not work.future.set_running_or_notify_cancel():
+                    continue
+                self._running.add(work)
+                self._unsettled += 1
+            try:
+                work.ref = self._launch(*work.call)
+                done = functools.partial(self._ended, work)
+                work.ref._backend.when_done(work.ref.id, done)  # noqa: SLF001  # the API's own
+            except BaseException as error:  # noqa: BLE001  # cannot be pickled, or the burrow has ended
+                work.future.set_exception(error)
+                with self._lock:
+                    self._running.discard(work)
+                    self._unsettled -= 1
+                    self._lock.notify_all()
+
+    def _launch(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        named = args[0] if function is run_batch else function
+        name = getattr(named, "__name__", type(named).__name__)
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = remote(**{"name": name, **self._options})(_call)
+        return task.remote(function, args, kwargs, self._start, self._id)
+
+    def _ended(self, work: _Work) -> None:
+        """A call has ended; said by a thread that reads, which must not run the user's callbacks."""
+        with self._lock:
+            self._running.discard(work)
+            self._done.append(work)
+            if not self._settling:
+                self._settling = True
+                threading.Thread(target=self._settle, name="burrow-executor").start()
+            self._lock.notify_all()
+
+    def _settle(self) -> None:
+        """Give futures their results until none has come for a while."""
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._done, 0.2)
+                if not self._done:
+                    self._settling = False
+                    return
+                work = self._done.popleft()
+            self._feed()
+            assert work.ref is not None, "it was launched"
+            try:
+                value = fetch(work.ref)
+            except BaseException as error:  # noqa: BLE001  # it belongs to whoever asks
+                work.future.set_exception(error)
+            else:
+                work.future.set_result(value)
+            with self._lock:
+                self._unsettled -= 1
+                self._lock.notify_all()
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: Any = None,
+    ) -> Iterator[T]:
+        """Do `map(fn, *iterables)` on the workers, in order.
+
+        Args:
+            fn: called with one item of each iterable.
+            iterables: read at once, with `buffersize` only so far ahead.
+            timeout: seconds from now until the last result.
+            chunksize: items in one task.
+            buffersize: most results that are made but not yet taken.
+
+        Raises:
+            TimeoutError: a result was not there in time.
+            ValueError: `chunksize` or `buffersize` below 1.
+            TypeError: `buffersize` is no whole number.
+            Exception: of the call whose turn it is.
+        """
+        if chunksize < 1:
+            msg = f"chunksize must be 1 or more, got {chunksize!r}"
+            raise ValueError(msg)
+        if buffersize is not None and not isinstance(buffersize, int):
+            msg = f"buffersize must be a whole number or None, got {type(buffersize).__name__}"
+            raise TypeError(msg)
+        if buffersize is not None and buffersize < 1:
+            msg = f"buffersize must be None or 1 or more, got {buffersize!r}"
+            raise ValueError(msg)
+        end = None if timeout is None else time.monotonic() + timeout
+        items = zip(*iterables, strict=False)
+
+        def chunks() -> Iterator[list[tuple[Any, ...]]]:
+            while chunk := list(itertools.islice(items, chunksize)):
+                yield chunk
+
+        source = chunks()
+        ahead = None if buffersize is None else -(-buffersize // chunksize)
+        futures = deque(
+            self.submit(run_batch, fn, chunk) for chunk in itertools.islice(source, ahead)
+        )
+        return self._mapped(fn, source, futures, end)
+
+    def _mapped(
+        self,
+        fn: Callable[..., T],
+        source: Iterator[list[tuple[Any, ...]]],
+        futures: deque[concurrent.futures.Future[Any]],
+        end: float | None,
+    ) -> Iterator[T]:
+        try:
+            while futures:
+                left = None if end is None else end - time.monotonic()
+                outcome = futures.popleft().result(left)
+                for chunk in itertools.islice(source, 1):
+                    futures.append(self.submit(run_batch, fn, chunk))
+                for result in outcome.results:
+                    if type(result) is Raised:
+                        raise result.exception()
+                    yield result
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # as in the standard library
+        """Take no more calls; free what the executor holds when the last has ended.
+
+        Args:
+            wait: return when every call has ended.
+            cancel_futures: cancel those that wait for a worker.
+        """
+        with self._lock:
+            self._closed = True
+            cancelled = list(self._waiting) if cancel_futures else []
+            if cancel_futures:
+                self._waiting.clear()
+        for work in cancelled:
+            work.future.cancel()
+            work.future.set_running_or_notify_cancel()
+        if wait:
+            with self._lock:
+                self._lock.wait_for(lambda: not self._unsettled and not self._waiting)
+
+    def terminate(self) -> None:
+        """Cancel what waits, and end the workers of what runs."""
+        self.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            running = list(self._running)
+        for work in running:
+            if work.ref is not None:
+                cancel(work.ref, force=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown(wait=True)
+
+
+Executor.__module__ = "burrow"
+
+_started: set[str] = set()
+"""Executors whose initializer has run in this worker process."""
+
+
+def _call(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    start: tuple[Callable[..., object], tuple[Any, ...]] | None,
+    executor: str,
+) -> Any:
+    """Make one call, on a worker."""
+    if start is not None and executor not in _started:
+        _started.add(executor)
+        start[0](*start[1])
+    return function(*args, **kwargs)

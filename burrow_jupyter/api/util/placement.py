@@ -1,0 +1,166 @@
+"""Placement groups, as far as one machine has use for them: checked, and placed at once.
+
+Everything is on one node, so a group that fits is placed and every strategy but
+STRICT_SPREAD over several nodes is met. Nothing is set aside: tasks of a group take their
+resources as others do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.calls import put
+from burrow_jupyter.api.exceptions import InfeasibleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from burrow_jupyter.api.refs import ObjectRef
+
+STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
+
+_numbers = itertools.count(1)
+_groups: dict[str, PlacementGroup] = {}
+
+
+class PlacementGroup:
+    """A group of bundles of resources.
+
+    Source: Ray 2.60 `ray.util.placement_group.PlacementGroup`.
+    """
+
+    def __init__(self, bundles: list[dict[str, float]], strategy: str, name: str) -> None:
+        """Describe a group that fits."""
+        self.bundle_specs = bundles
+        self.strategy = strategy
+        self.name = name
+        self.id = f"{context.backend().session:016x}{next(_numbers):016x}"
+
+    @property
+    def bundle_count(self) -> int:
+        """How many bundles there are."""
+        return len(self.bundle_specs)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none."""
+        return not self.bundle_specs
+
+    def ready(self) -> ObjectRef[PlacementGroup]:
+        """Return a ref that is ready when the group is placed: now."""
+        return put(self)
+
+    def wait(self, timeout_seconds: float = 30) -> bool:
+        """Say whether the group is placed within a time: it is."""
+        return self.id in _groups
+
+    def __repr__(self) -> str:
+        return f"PlacementGroup({self.name or self.id[-8:]}, {self.bundle_specs})"
+
+
+def placement_group(
+    bundles: Sequence[dict[str, float]],
+    strategy: str = "PACK",
+    name: str = "",
+    lifetime: str | None = None,
+    **other: Any,
+) -> PlacementGroup:
+    """Return a group of bundles of resources.
+
+    Args:
+        bundles: amounts by resource, such as `[{"CPU": 1}, {"GPU": 1}]`.
+        strategy: "PACK", "SPREAD", "STRICT_PACK" or "STRICT_SPREAD"; on one machine the
+            first three are the same, the last holds one bundle.
+        name: to know it by.
+        lifetime: accepted, and means nothing on one machine.
+        other: as `lifetime`.
+
+    Raises:
+        ValueError: no or empty bundles, or an unknown strategy.
+        InfeasibleError: the burrow does not have that much.
+    """
+    wanted = [dict(bundle) for bundle in bundles]
+    if not wanted or any(not bundle or not any(bundle.values()) for bundle in wanted):
+        msg = "a placement group needs bundles, each with an amount above 0 of something"
+        raise ValueError(msg)
+    if strategy not in STRATEGIES:
+        msg = f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}"
+        raise ValueError(msg)
+    if strategy == "STRICT_SPREAD" and len(wanted) > 1:
+        msg = "STRICT_SPREAD puts each bundle on another machine, and there is one; use SPREAD"
+        raise InfeasibleError(msg)
+    totals = context.backend().totals
+    for key in {key for bundle in wanted for key in bundle}:
+        amount = sum(bundle.get(key, 0) for bundle in wanted)
+        if amount > totals.get(key, 0.0):
+            msg = (
+                f"the bundles ask for {amount:g} {key} together, but this burrow has "
+                f"{totals.get(key, 0.0):g}"
+            )
+            raise InfeasibleError(msg)
+    group = PlacementGroup(wanted, strategy, name)
+    _groups[group.id] = group
+    return group
+
+
+def remove_placement_group(group: PlacementGroup) -> None:
+    """Forget a group."""
+    _groups.pop(group.id, None)
+
+
+def get_placement_group(name: str) -> PlacementGroup:
+    """Return a group by its name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for group in _groups.values():
+        if name and group.name == name:
+            return group
+    msg = f"Failed to look up placement group with name: {name}"
+    raise ValueError(msg)
+
+
+def placement_group_table(group: PlacementGroup | None = None) -> dict[str, Any]:
+    """Return facts about a group, or about all by id."""
+    if group is None:
+        return {one.id: placement_group_table(one) for one in _groups.values()}
+    return {
+        "placement_group_id": group.id,
+        "name": group.name,
+        "bundles": dict(enumerate(group.bundle_specs)),
+        "strategy": group.strategy,
+        "state": "CREATED" if group.id in _groups else "REMOVED",
+    }
+
+
+def get_current_placement_group() -> PlacementGroup | None:
+    """Return the group of the running task: tasks belong to none."""
+    return None
+
+
+class PlacementGroupSchedulingStrategy(NamedTuple):
+    """Run in a group: `options(scheduling_strategy=...)`; on one machine that is anywhere."""
+
+    placement_group: PlacementGroup
+    placement_group_bundle_index: int = -1
+    placement_group_capture_child_tasks: bool | None = None
+
+
+class NodeAffinitySchedulingStrategy(NamedTuple):
+    """Run on a node: there is one."""
+
+    node_id: str
+    soft: bool = False
+
+
+class NodeLabelSchedulingStrategy(NamedTuple):
+    """Run on a node with labels: there is one node, and it has none."""
+
+    hard: dict[str, Any]
+    soft: dict[str, Any] | None = None
+
+
+PlacementGroup.__module__ = "burrow.util.placement_group"

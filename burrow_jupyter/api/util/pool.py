@@ -1,0 +1,406 @@
+"""`multiprocessing.Pool` over actors: its processes, its methods, its rules."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from multiprocessing import TimeoutError as PoolTimeoutError
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import context, lifecycle
+from burrow_jupyter.api.calls import get, kill, wait
+from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.util.batches import Outcome, Raised, run_batch
+from burrow_jupyter.core import resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Self
+
+CHUNKS_AHEAD = 4
+"""Chunks for each process when none is asked for, as in the standard library."""
+
+Item = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+class _Process:
+    """The actor: one process of a pool."""
+
+    def __init__(self, start: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+        if start is not None:
+            start(*arguments)
+
+    def ping(self) -> None:
+        """Be there."""
+
+    def run(self, function: Callable[..., Any], items: list[Item]) -> Outcome:
+        """Make calls, all of them, whatever they raise."""
+
+        def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            refs = [a for a in (*args, *kwargs.values()) if isinstance(a, ObjectRef)]
+            if refs:
+                args = tuple(get(a) if isinstance(a, ObjectRef) else a for a in args)
+                kwargs = {k: get(v) if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
+            return function(*args, **kwargs)
+
+        return run_batch(call, items, go_on=True)
+
+
+class AsyncResult:
+    """The results of calls that were sent to a pool.
+
+    Source: Python's `multiprocessing.pool.AsyncResult`.
+    """
+
+    def __init__(
+        self,
+        chunks: list[ObjectRef[Any]],
+        callback: Callable[[Any], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        *,
+        single: bool,
+    ) -> None:
+        """Follow chunks of calls; of a `single` call the result is no list."""
+        self._chunks = chunks
+        self._single = single
+        self._done = threading.Event()
+        self._results: list[Any] = []
+        self._error: BaseException | None = None
+        self._callbacks = (callback, error_callback)
+        threading.Thread(target=self._follow, name="burrow-pool", daemon=True).start()
+
+    def _follow(self) -> None:
+        results: list[Any] = []
+        error: BaseException | None = None
+        try:
+            for chunk in self._chunks:
+                for result in get(chunk).results:
+                    if type(result) is Raised:
+                        error = error or result.exception()
+                    results.append(result)
+        except BaseException as raised:  # noqa: BLE001  # the process died, or the burrow ended
+            error = raised
+        self._results, self._error = results, error
+        self._done.set()
+        callback, error_callback = self._callbacks
+        if error is None and callback is not None:
+            callback(results[0] if self._single else results)
+        elif error is not None and error_callback is not None:
+            error_callback(error)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until all calls have ended, at most `timeout` seconds."""
+        self._done.wait(timeout)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Return the result, or the list of results.
+
+        Raises:
+            TimeoutError: not all calls had ended after `timeout` seconds.
+            Exception: of the first call that has raised.
+        """
+        if not self._done.wait(timeout):
+            raise PoolTimeoutError
+        if self._error is not None:
+            raise self._error
+        return self._results[0] if self._single else self._results
+
+    def ready(self) -> bool:
+        """Say whether all calls have ended."""
+        return self._done.is_set()
+
+    def successful(self) -> bool:
+        """Say whether no call has raised.
+
+        Raises:
+            ValueError: they have not all ended.
+        """
+        if not self.ready():
+            msg = f"{self!r} not ready"
+            raise ValueError(msg)
+        return self._error is None
+
+
+class _Results:
+    """What `imap` gives: results as they are asked for; errors stand in their place."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        function: Callable[..., Any],
+        items: Iterator[Any],
+        chunksize: int,
+        *,
+        ordered: bool,
+    ) -> None:
+        self._pool = pool
+        self._function = function
+        self._items = items
+        self._chunksize = chunksize
+        self._ordered = ordered
+        self._under_way: deque[ObjectRef[Any]] = deque()
+        self._ready: deque[Any] = deque()
+        self._feed()
+
+    def _feed(self) -> None:
+        while len(self._under_way) < CHUNKS_AHEAD * self._pool.size:
+            chunk: list[Item] = [
+                ((item,), {}) for item in itertools.islice(self._items, self._chunksize)
+            ]
+            if not chunk:
+                return
+            self._under_way.append(self._pool.send(self._function, chunk))
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """Return the next result, or the exception object of a call that has raised.
+
+        Raises:
+            TimeoutError: it was not there after `timeout` seconds.
+            StopIteration: there are no more.
+        """
+        while not self._ready:
+            if not self._under_way:
+                raise StopIteration
+            first = [self._under_way[0]] if self._ordered else list(self._under_way)
+            ready, _ = wait(first, num_returns=1, timeout=timeout)
+            if not ready:
+                raise PoolTimeoutError
+            self._under_way.remove(ready[0])
+            self._feed()
+            try:
+                results = get(ready[0]).results
+            except Exception as error:  # noqa: BLE001  # the process died
+                results = [error]
+            self._ready.extend(r.exception() if type(r) is Raised else r for r in results)
+        return self._ready.popleft()
+
+
+class Pool:
+    """A pool of processes that stay: actors, each with the initializer run in it.
+
+    Args:
+        processes: how many; default: the CPUs of the burrow.
+        initializer, initargs: called in each process when it starts.
+        maxtasksperchild: replace a process after so many chunks of work.
+        context: accepted, and means nothing here.
+        ray_remote_args: options of the actors, such as `{"num_gpus": 1}`.
+
+    Raises:
+        ValueError: `processes` below 1.
+        TypeError: `initializer` cannot be called.
+
+    Source: Ray 2.60 `ray.util.multiprocessing.Pool`, and `multiprocessing.Pool`.
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Any = None,
+        initargs: Iterable[Any] | None = None,
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+        ray_address: str | None = None,
+        ray_remote_args: dict[str, Any] | None = None,
+    ) -> None:
+        """Start the processes; the burrow too, if none runs."""
+        if processes is not None and processes < 1:
+            msg = f"processes must be 1 or more, got {processes!r}"
+            raise ValueError(msg)
+        if initializer is not None and not callable(initializer):
+            msg = f"initializer must be something to call, got {type(initializer).__name__}"
+            raise TypeError(msg)
+        if maxtasksperchild is not None and maxtasksperchild < 1:
+            msg = f"maxtasksperchild must be 1 or more, got {maxtasksperchild!r}"
+            raise ValueError(msg)
+        if not lifecycle.is_initialized():
+            lifecycle.init(ray_address)
+        self.size = processes or _cpus()
+        """How many processes there are."""
+        self._start = (initializer, tuple(initargs or ()))
+        self._most = maxtasksperchild
+        self._class: Any = remote(**{"num_cpus": 0, **(ray_remote_args or {})})(_Process)
+        self._processes = [self._class.remote(*self._start) for _ in range(self.size)]
+        self._sent = [0] * self.size
+        self._turn = itertools.cycle(range(self.size))
+        self._under_way: list[ObjectRef[Any]] = []
+        self._closed = False
+        get([process.ping.remote() for process in self._processes])
+
+    def send(self, function: Callable[..., Any], items: list[Item]) -> ObjectRef[Any]:
+        """Send a chunk of calls to the next process; return a ref to its `Outcome`."""
+        number = next(self._turn)
+        if self._most is not None and self._sent[number] >= self._most:
+            # The old one ends when its last call has: its handle goes.
+            self._processes[number] = self._class.remote(*self._start)
+            self._sent[number] = 0
+        self._sent[number] += 1
+        ref: ObjectRef[Any] = self._processes[number].run.remote(function, items)
+        if len(self._under_way) > 1000:  # looked through now and then
+            _, self._under_way = wait(self._under_way, num_returns=len(self._under_way), timeout=0)
+        self._under_way.append(ref)
+        return ref
+
+    def _check(self, function: Any) -> None:
+        if self._closed:
+            msg = "Pool not running"
+            raise ValueError(msg)
+        if not callable(function):
+            msg = f"the pool needs a function to call, got {type(function).__name__}"
+            raise TypeError(msg)
+
+    # ---- one call ----------------------------------------------------------------------
+
+    def apply(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call the function in a process and return its result."""
+        return self.apply_async(func, args, kwargs).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """Send a call; return at once. Refs among the arguments are waited for."""
+        self._check(func)
+        ref = self.send(func, [(tuple(args or ()), dict(kwargs or {}))])
+        return AsyncResult([ref], callback, error_callback, single=True)
+
+    # ---- many --------------------------------------------------------------------------
+
+    def map(
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> list[Any]:
+        """Call the function with each item; return the results in order."""
+        results: list[Any] = self.map_async(func, iterable, chunksize).get()
+        return results
+
+    def map_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As `map`, but return at once."""
+        items: list[Item] = [((item,), {}) for item in iterable]
+        return self._many(func, items, chunksize, callback, error_callback)
+
+    def starmap(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+    ) -> list[Any]:
+        """As `map`, each item being the arguments of one call."""
+        results: list[Any] = self.starmap_async(func, iterable, chunksize).get()
+        return results
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """As `starmap`, but return at once."""
+        items: list[Item] = [(tuple(item), {}) for item in iterable]
+        return self._many(func, items, chunksize, callback, error_callback)
+
+    def _many(
+        self,
+        func: Callable[..., Any],
+        items: list[Item],
+        chunksize: int | None,
+        callback: Callable[[list[Any]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+    ) -> AsyncResult:
+        self._check(func)
+        size = _chunk(chunksize) or max(1, -(-len(items) // (CHUNKS_AHEAD * self.size)))
+        starts = range(0, len(items), size)
+        refs = [self.send(func, items[start : start + size]) for start in starts]
+        return AsyncResult(refs, callback, error_callback, single=False)
+
+    def imap(
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = 1
+    ) -> _Results:
+        """Iterate over results in order, made a little ahead of the reader.
+
+        A call that raises gives the exception object in its place (Ray's way).
+        """
+        self._check(func)
+        return _Results(self, func, iter(iterable), _chunk(chunksize) or 1, ordered=True)
+
+    def imap_unordered(
+        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = 1
+    ) -> _Results:
+        """As `imap`, but results as they come."""
+        self._check(func)
+        return _Results(self, func, iter(iterable), _chunk(chunksize) or 1, ordered=False)
+
+    # ---- the end -----------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Take no more work; the processes end when theirs is done."""
+        self._closed = True
+
+    def terminate(self) -> None:
+        """End the processes, whatever they do."""
+        self._closed = True
+        for process in self._processes:
+            kill(process)
+        self._processes = []
+
+    def join(self) -> None:
+        """Wait until all work is done and the processes have ended.
+
+        Raises:
+            ValueError: neither `close` nor `terminate` was called.
+        """
+        if not self._closed:
+            msg = "Pool is still running"
+            raise ValueError(msg)
+        if self._under_way:
+            wait(self._under_way, num_returns=len(self._under_way))
+        processes, self._processes = self._processes, []
+        ends = [process.__ray_terminate__.remote() for process in processes]
+        if ends:
+            wait(ends, num_returns=len(ends), timeout=JOIN_WITHIN_S)
+
+    def __enter__(self) -> Self:
+        self._check(len)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.terminate()
+
+
+JOIN_WITHIN_S = 10.0
+Pool.__module__ = AsyncResult.__module__ = "burrow.util.multiprocessing"
+
+
+def _cpus() -> int:
+    return max(1, int(context.backend().totals.get(resources.CPU, 1.0)))
+
+
+def _chunk(chunksize: int | None) -> int | None:
+    if chunksize is not None and chunksize < 1:
+        msg = f"chunksize must be 1 or more, got {chunksize!r}"
+        raise ValueError(msg)
+    return chunksize

@@ -1,0 +1,221 @@
+"""A first-in, first-out queue that tasks and actors share: an async actor inside."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api.calls import get, kill
+from burrow_jupyter.api.remote import remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Empty(queue.Empty):  # the standard library's name
+    """Nothing is in the queue."""
+
+
+class Full(queue.Full):  # the standard library's name
+    """No more fits into the queue."""
+
+
+class Queue:
+    """Shared by passing it on: every copy is the same queue. Needs no CPU.
+
+    Args:
+        maxsize: most items; 0 or less: no limit.
+        actor_options: of the actor inside, such as `{"name": ...}`.
+
+    Source: Ray 2.60 `ray.util.queue.Queue`, and `queue.Queue` of the standard library.
+    """
+
+    def __init__(self, maxsize: int = 0, actor_options: dict[str, Any] | None = None) -> None:
+        """Make the actor."""
+        options = {"num_cpus": 0, "max_concurrency": 10_000, **(actor_options or {})}
+        self.maxsize = maxsize
+        self.actor: Any = remote(**options)(_Items).remote(maxsize)
+
+    def __len__(self) -> int:
+        return self.size()
+
+    def __repr__(self) -> str:
+        return f"Queue(maxsize={self.maxsize})"
+
+    def size(self) -> int:
+        """Return how many items there are now."""
+        count: int = get(self.actor.qsize.remote())
+        return count
+
+    def qsize(self) -> int:
+        """Return how many items there are now."""
+        return self.size()
+
+    def empty(self) -> bool:
+        """Say whether there is nothing in it now."""
+        return self.size() == 0
+
+    def full(self) -> bool:
+        """Say whether nothing more fits in now."""
+        return 0 < self.maxsize <= self.size()
+
+    # ---- one item ----------------------------------------------------------------------
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002  # as in the standard library
+        """Add an item; wait for room, at most `timeout` seconds.
+
+        Raises:
+            Full: there was no room.
+            ValueError: a negative timeout.
+        """
+        _check(timeout)
+        if not get(self.actor.put.remote(item, timeout if block else 0)):
+            raise Full
+
+    async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ASYNC109, FBT001, FBT002  # as above
+        """Add an item, in a coroutine; as `put`."""
+        _check(timeout)
+        if not await self.actor.put.remote(item, timeout if block else 0):
+            raise Full
+
+    def put_nowait(self, item: Any) -> None:
+        """Add an item if there is room.
+
+        Raises:
+            Full: there is none.
+        """
+        self.put(item, block=False)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002  # as above
+        """Take the first item; wait for one, at most `timeout` seconds.
+
+        Raises:
+            Empty: there was none.
+            ValueError: a negative timeout.
+        """
+        _check(timeout)
+        found = get(self.actor.get.remote(timeout if block else 0))
+        if not found:
+            raise Empty
+        return found[0]
+
+    async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ASYNC109, FBT001, FBT002  # as above
+        """Take the first item, in a coroutine; as `get`."""
+        _check(timeout)
+        found = await self.actor.get.remote(timeout if block else 0)
+        if not found:
+            raise Empty
+        return found[0]
+
+    def get_nowait(self) -> Any:
+        """Take the first item if there is one.
+
+        Raises:
+            Empty: there is none.
+        """
+        return self.get(block=False)
+
+    # ---- several -----------------------------------------------------------------------
+
+    def put_nowait_batch(self, items: Iterable[Any]) -> None:
+        """Add all items, or none.
+
+        Raises:
+            Full: they do not all fit in.
+            TypeError: `items` cannot be iterated over.
+        """
+        batch = list(items)
+        if not get(self.actor.put_batch.remote(batch)):
+            msg = f"{len(batch)} items do not fit in"
+            raise Full(msg)
+
+    def get_nowait_batch(self, num_items: Any) -> list[Any]:
+        """Take exactly so many items, or none.
+
+        Raises:
+            Empty: there are fewer.
+            TypeError: `num_items` is no whole number.
+            ValueError: it is negative.
+        """
+        if not isinstance(num_items, int):
+            msg = f"num_items must be a whole number, got {type(num_items).__name__}"
+            raise TypeError(msg)
+        if num_items < 0:
+            msg = f"num_items must not be negative, got {num_items}"
+            raise ValueError(msg)
+        items: list[Any] | None = get(self.actor.get_batch.remote(num_items))
+        if items is None:
+            msg = f"fewer than {num_items} items are there"
+            raise Empty(msg)
+        return items
+
+    def shutdown(self, force: bool = False, grace_period_s: int = 5) -> None:  # noqa: FBT001, FBT002  # as in Ray
+        """End the queue; later use raises `RayActorError`.
+
+        Args:
+            force: at once, without waiting for calls under way.
+            grace_period_s: seconds to wait for them.
+        """
+        if not force:
+            from burrow_jupyter.api.calls import wait  # noqa: PLC0415  # only here
+
+            wait([self.actor.__ray_terminate__.remote()], timeout=grace_period_s)
+        kill(self.actor, no_restart=True)
+
+
+def _check(timeout: float | None) -> None:
+    if timeout is not None and timeout < 0:
+        msg = f"timeout must not be negative, got {timeout!r}"
+        raise ValueError(msg)
+
+
+class _Items:
+    """The actor: an asyncio queue, so that who waits does not keep others from it."""
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._queue: asyncio.Queue[Any] = asyncio.Queue(maxsize)
+
+    async def qsize(self) -> int:
+        return self._queue.qsize()
+
+    async def put(self, item: Any, timeout: float | None) -> bool:  # noqa: ASYNC109  # the caller's
+        if timeout == 0:
+            try:
+                self._queue.put_nowait(item)
+            except asyncio.QueueFull:
+                return False
+            return True
+        try:
+            await asyncio.wait_for(self._queue.put(item), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    async def get(self, timeout: float | None) -> tuple[Any, ...]:  # noqa: ASYNC109  # the caller's
+        if timeout == 0:
+            try:
+                return (self._queue.get_nowait(),)
+            except asyncio.QueueEmpty:
+                return ()
+        try:
+            return (await asyncio.wait_for(self._queue.get(), timeout),)
+        except TimeoutError:
+            return ()
+
+    async def put_batch(self, items: list[Any]) -> bool:
+        if 0 < self._maxsize < self._queue.qsize() + len(items):
+            return False
+        for item in items:
+            self._queue.put_nowait(item)
+        return True
+
+    async def get_batch(self, count: int) -> list[Any] | None:
+        if self._queue.qsize() < count:
+            return None
+        return [self._queue.get_nowait() for _ in range(count)]
+
+
+for _public in (Empty, Full, Queue):
+    _public.__module__ = "burrow.util.queue"

@@ -1,0 +1,85 @@
+"""Placement groups, state lists, and scikit-learn over joblib."""
+
+from __future__ import annotations
+
+import pytest
+
+import burrow
+from burrow.util import placement_group, placement_group_table, remove_placement_group
+from burrow.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from burrow.util.state import list_actors, list_nodes, list_tasks, summarize_tasks
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared():
+    burrow.init(num_cpus=2)
+    yield
+    burrow.shutdown()
+
+
+@burrow.remote
+def one():
+    return 1
+
+
+def test_a_group_that_fits_is_placed_and_used():
+    group = placement_group([{"CPU": 1}, {"CPU": 1}], strategy="SPREAD", name="both")
+
+    assert burrow.get(group.ready()).id == group.id
+    assert group.wait(1)
+    assert group.bundle_count == 2
+    assert placement_group_table(group)["state"] == "CREATED"
+    assert burrow.util.get_placement_group("both") is group
+    strategy = PlacementGroupSchedulingStrategy(placement_group=group)
+    assert burrow.get(one.options(scheduling_strategy=strategy).remote()) == 1
+    remove_placement_group(group)
+    assert placement_group_table(group)["state"] == "REMOVED"
+
+
+@pytest.mark.parametrize(
+    ("bundles", "strategy", "text"),
+    [
+        ([], "PACK", "bundles"),
+        ([{}], "PACK", "bundles"),
+        ([{"CPU": 1}], "WIDE", "strategy"),
+        ([{"CPU": 3}], "PACK", "only|has 2"),
+        ([{"CPU": 1}, {"CPU": 1}], "STRICT_SPREAD", "one"),
+    ],
+)
+def test_a_group_that_cannot_be(bundles, strategy, text):
+    with pytest.raises(ValueError, match=text):
+        placement_group(bundles, strategy=strategy)
+
+
+def test_lists_by_the_names_of_ray():
+    burrow.get(one.options(name="listed").remote())
+
+    assert [row["name"] for row in list_tasks(filters=[("name", "=", "listed")])] == ["listed"]
+    assert not list_tasks(filters=[("name", "=", "listed"), ("state", "!=", "finished")])
+    assert len(list_tasks(limit=1)) == 1
+    assert list_actors() == []
+    assert len(list_nodes()) == 1
+    assert any(counts.get("finished") for counts in summarize_tasks().values())
+    with pytest.raises(ValueError, match="filter"):
+        list_tasks(filters=[("name", "~", "x")])
+
+
+def test_grid_search_of_scikit_learn():
+    sklearn = pytest.importorskip("sklearn")
+    joblib = pytest.importorskip("joblib")
+    from sklearn.datasets import make_classification
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    from burrow.util.joblib import register_burrow
+
+    assert sklearn.__version__
+    register_burrow()
+    x, y = make_classification(n_samples=200, random_state=0)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0, 10.0]}, cv=3)
+
+    with joblib.parallel_config("burrow"):
+        search.fit(x, y)
+
+    assert search.best_score_ > 0.5
+    assert any(row["name"] == "joblib" for row in burrow.tasks())
