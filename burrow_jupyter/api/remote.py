@@ -26,7 +26,32 @@ def remote(**given: Any) -> Callable[[Any], Any]: ...
 def remote(*args: Any, **given: Any) -> Any:
     """Make a function remote, or a class an actor class.
 
-    Used bare (`@remote`) or with options (`@remote(num_cpus=2)`).
+    Used bare (`@remote`) or with options (`@remote(num_cpus=2)`), which `.options(...)`
+    changes for one call or one actor.
+
+    Args:
+        *args: the function or class, used bare.
+        **given: the options that follow.
+        num_cpus: logical CPUs that it takes while it runs; default 1 for a task, for an
+            actor none. Fractions are fine.
+        num_gpus: GPUs; which ones stands in `CUDA_VISIBLE_DEVICES`. Default 0.
+        resources: amounts of resources of your own, such as `{"license": 1}`.
+        memory: bytes, as bookkeeping.
+        name: of a task: what lists show; of an actor: what `get_actor` finds.
+        num_returns: results of a task: a number, "streaming" or "dynamic".
+        max_retries: further attempts after a crash; default 3, -1: for ever.
+        retry_exceptions: whether exceptions are retried too, or a list of their types.
+        max_calls: calls after which a worker is replaced.
+        timeout: seconds after which a call is ended.
+        runtime_env: `{"env_vars": {...}, "working_dir": ...}` of its processes.
+        max_restarts: of an actor after crashes; default 0, -1: for ever.
+        max_task_retries: of an actor's calls that a crash has ended; default 0.
+        max_concurrency: calls of an actor at once; default 1, of an async actor 1000.
+        concurrency_groups: limits by name for groups of methods.
+        max_pending_calls: calls that may wait; more raise `PendingCallsLimitExceeded`.
+        namespace: of an actor's name.
+        lifetime: "detached": an actor that lives on without handles.
+        get_if_exists: take the actor of that name if there is one.
 
     Raises:
         TypeError: neither form, or not a function or class; an option of the wrong type.

@@ -1,0 +1,161 @@
+"""Writes the documents that are made from the code: `python docs/generate.py`.
+
+`reference.md` from the docstrings of the public names, `states.md` from the tables of
+state transitions. A test compares them with what this would write.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import burrow
+from burrow_jupyter.core.scheduler import transitions
+
+HERE = Path(__file__).resolve().parent
+MADE = "<!-- Made by `python docs/generate.py`; change the code, not this file. -->"
+
+SECTIONS = {
+    "Start and end": ("init", "is_initialized", "shutdown", "restart", "BurrowContext"),
+    "Tasks": ("remote", "RemoteFunction", "cancel", "map"),
+    "Objects": ("put", "get", "wait", "free", "as_completed", "ObjectRef", "ObjectRefGenerator"),
+    "Actors": ("ActorClass", "ActorHandle", "method", "get_actor", "kill", "exit_actor"),
+    "State": (
+        "get_runtime_context",
+        "RuntimeContext",
+        "get_gpu_ids",
+        "cluster_resources",
+        "available_resources",
+        "nodes",
+        "tasks",
+        "actors",
+        "objects",
+        "workers",
+        "timeline",
+    ),
+    "Executor": ("Executor",),
+}
+MODULES = {
+    "burrow.util": "from burrow.util import ...",
+    "burrow.util.queue": "from burrow.util.queue import ...",
+    "burrow.util.multiprocessing": "from burrow.util.multiprocessing import ...",
+    "burrow.util.joblib": "from burrow.util.joblib import ...",
+    "burrow.util.state": "from burrow.util.state import ...",
+    "burrow.util.placement_group": "from burrow.util.placement_group import ...",
+    "burrow.util.scheduling_strategies": "from burrow.util.scheduling_strategies import ...",
+}
+
+
+def signature_of(thing: Any) -> str:
+    """Return `(a, b=1)` without annotations: the docstring says more, in words."""
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return "(...)"
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    plain = [p for p in plain if p.name != "self" and not p.name.startswith("_")]
+    text = str(inspect.Signature(plain))
+    return re.sub(r"<[^>]* at 0x[0-9a-f]+>", "...", text)
+
+
+def docstring_of(thing: Any) -> str:
+    """Return a docstring as a block, sections in bold."""
+    text = inspect.getdoc(thing) or ""
+    text = re.sub(r"^(Args|Returns|Raises|Yields):$", r"**\1**\n", text, flags=re.MULTILINE)
+    lines = []
+    for line in text.splitlines():
+        entry = re.match(r"    (\S[^:]*): (.*)", line)
+        lines.append(f"- `{entry[1]}`: {entry[2]}" if entry else re.sub(r"^ {4,}", "  ", line))
+    return "\n".join(lines)
+
+
+def entry(name: str, thing: Any, level: str = "###") -> list[str]:
+    """Return the text about one public name, and about the methods of a class."""
+    if not (inspect.isclass(thing) or callable(thing)):
+        return []
+    kind = "class " if inspect.isclass(thing) else ""
+    lines = [
+        f"{level} {kind}{name}",
+        "",
+        f"`{name}{signature_of(thing)}`",
+        "",
+        docstring_of(thing),
+        "",
+    ]
+    if inspect.isclass(thing) and not issubclass(thing, tuple | Exception):
+        for method, value in vars(thing).items():
+            function = inspect.unwrap(getattr(value, "__func__", value))
+            public = not method.startswith("_") and inspect.isfunction(function)
+            if public and inspect.getdoc(function):
+                lines += [f"`.{method}{signature_of(function)}`", "", docstring_of(function), ""]
+    return lines
+
+
+def reference() -> str:
+    """Return the API reference."""
+    lines = [MADE, "", "# API reference", ""]
+    lines += ["What you type is `burrow`; each entry says what it takes, returns and raises.", ""]
+    for title, names in SECTIONS.items():
+        lines += [f"## {title}", ""]
+        for name in names:
+            lines += entry(f"burrow.{name}", getattr(burrow, name))
+    for path, how in MODULES.items():
+        module = importlib.import_module(path)
+        lines += [f"## {path}", "", f"`{how}`", ""]
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if not inspect.ismodule(thing) and f"burrow.{name}" not in "\n".join(lines):
+                lines += entry(name, thing)
+    lines += ["## burrow.exceptions", ""]
+    lines += ["| Exception | is also | when |", "|---|---|---|"]
+    for name, thing in sorted(vars(burrow.exceptions).items()):
+        if inspect.isclass(thing) and issubclass(thing, BaseException) and not name.startswith("_"):
+            bases = ", ".join(f"`{base.__name__}`" for base in thing.__bases__)
+            first = (inspect.getdoc(thing) or "").split("\n", maxsplit=1)[0]
+            lines.append(f"| `{name}` | {bases} | {first} |")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def states() -> str:
+    """Return the state machines, drawn and as tables."""
+    lines = [MADE, "", "# States", ""]
+    lines += [
+        "The scheduler's records change their state only along these lines; anything else is an",
+        "error of its own. Drawn from `burrow_jupyter/core/scheduler/transitions.py`.",
+        "",
+    ]
+    for title, table in (
+        ("Task", transitions.TASK_TABLE),
+        ("Actor", transitions.ACTOR_TABLE),
+        ("Worker", transitions.WORKER_TABLE),
+    ):
+        first = next(iter(table))
+        lines += [f"## {title}", "", "```mermaid", "stateDiagram-v2", f"    [*] --> {first.name}"]
+        for state, row in table.items():
+            for event, after in row.items():
+                lines.append(f"    {state.name} --> {after.name}: {_words(event.name)}")
+            if not row:
+                lines.append(f"    {state.name} --> [*]")
+        lines += ["```", "", "| in | happens | then |", "|---|---|---|"]
+        for state, row in table.items():
+            for event, after in row.items():
+                lines.append(f"| {state.name} | {_words(event.name)} | {after.name} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+DOCUMENTS = {"reference.md": reference, "states.md": states}
+
+if __name__ == "__main__":
+    for name, make in DOCUMENTS.items():
+        (HERE / name).write_text(make(), encoding="utf-8")

@@ -1,0 +1,179 @@
+"""Every row of the table in docs/coming-from-ray.md is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+import burrow
+from helpers.checkout import ROOT
+from helpers.gates import pass_gate, sleep_long
+from helpers.wait import wait_until
+
+if TYPE_CHECKING:
+    from helpers.kernels import Kernel
+
+PAGE = ROOT / "docs" / "coming-from-ray.md"
+ROW = re.compile(r"^\| (\d+) \|", re.MULTILINE)
+
+
+@pytest.fixture
+def two():
+    burrow.init(num_cpus=2)
+    yield
+    burrow.shutdown()
+
+
+def test_every_row_has_a_test():
+    rows = [int(number) for number in ROW.findall(PAGE.read_text())]
+    tested = [int(m[1]) for name in globals() if (m := re.match(r"test_row_(\d+)_", name))]
+
+    assert rows == list(range(1, len(rows) + 1))
+    assert sorted(tested) == rows
+
+
+def test_row_1_init_again(two):
+    assert burrow.init(num_cpus=2)["session"] == burrow.init(num_cpus=2)["session"]
+
+
+def test_row_2_no_cluster():
+    with pytest.raises(ValueError, match="only this machine"):
+        burrow.init("ray://elsewhere:10001")
+
+
+def test_row_3_gpus_are_taken_at_their_word():
+    with burrow.init(num_cpus=1, num_gpus=2):
+        ids = burrow.remote(num_gpus=1)(burrow.get_gpu_ids)
+        assert len(burrow.get(ids.remote())) == 1
+
+
+def test_row_4_demands_that_are_never_met(two):
+    with pytest.raises(burrow.exceptions.InfeasibleError):
+        burrow.remote(num_cpus=99)(abs).remote(1)
+
+
+def test_row_5_globals_as_the_notebook_has_them(kernel: Kernel):
+    kernel.run_ok("import burrow\nx = 1\n@burrow.remote\ndef f(): return x")
+    assert kernel.run_ok("burrow.get(f.remote())").text == "1"
+    kernel.run_ok("x = 2")
+    assert kernel.run_ok("burrow.get(f.remote())").text == "2"
+
+
+def test_row_6_arrays_may_be_written_to(two):
+    np = pytest.importorskip("numpy")
+    shared = burrow.put(np.zeros(1_000_000))
+
+    def write(array):
+        array[0] = 1
+        return array[0]
+
+    assert burrow.get(burrow.remote(write).remote(shared)) == 1
+    assert burrow.get(shared)[0] == 0
+
+
+def test_row_7_a_sleeping_task_is_interrupted(two):
+    ref = burrow.remote(sleep_long).remote()
+    wait_until(lambda: burrow.tasks()[-1]["state"] == "running", 10, "the task to run")
+    burrow.cancel(ref)
+
+    with pytest.raises(burrow.exceptions.TaskCancelledError):
+        burrow.get(ref, timeout=10)
+
+
+def test_row_8_the_stop_button(kernel: Kernel):
+    kernel.run_ok("import burrow, threading\n@burrow.remote\ndef hang(): threading.Event().wait()")
+    run = kernel.submit("print('on', flush=True)\nburrow.get(hang.remote())")
+    wait_until(lambda: run.stdout, 10, "the cell to run")
+    kernel.interrupt()
+    kernel.wait(run)
+
+    states = "print([row['state'] for row in burrow.tasks()])"
+    wait_until(lambda: "running" not in kernel.run_ok(states).stdout, 10, "the task to end")
+
+
+def test_row_9_output_under_its_own_cell(kernel: Kernel):
+    run = kernel.run_ok("import burrow\n@burrow.remote\ndef say(): print('hi')\nref = say.remote()")
+    kernel.run_ok("burrow.get(ref)")
+
+    wait_until(lambda: run.stdout == "hi\n", 10, "the line")
+
+
+def test_row_10_generators_stream(two):
+    def count():
+        yield 1
+        yield 2
+
+    refs = burrow.remote(count).remote()
+    assert isinstance(refs, burrow.ObjectRefGenerator)
+    assert [burrow.get(ref) for ref in refs] == [1, 2]
+
+
+def test_row_11_three_retries(two, tmp_path):
+    def crash(folder):
+        import os
+        import pathlib
+
+        count = len(list(pathlib.Path(folder).iterdir()))
+        (pathlib.Path(folder) / str(count)).touch()
+        os._exit(1)
+
+    with pytest.raises(burrow.exceptions.WorkerCrashedError):
+        burrow.get(burrow.remote(crash).remote(str(tmp_path)))
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_row_12_errors_are_of_their_own_type_too(two):
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        burrow.get(burrow.remote(lambda text: int(text)).remote("x"))
+    assert isinstance(caught.value, burrow.exceptions.RayTaskError)
+
+
+def test_row_13_process_titles(two, tmp_path):
+    gate = tmp_path / "gate"
+    ref = burrow.remote(name="cook")(pass_gate).remote(str(gate))
+
+    def title():
+        return [
+            (process / "comm").read_text().strip()
+            for row in burrow.workers()
+            if (process := __import__("pathlib").Path(f"/proc/{row['pid']}")).exists()
+        ]
+
+    wait_until(lambda: "burrow::cook" in title(), 10, "the title")
+    gate.touch()
+    burrow.get(ref)
+
+
+def test_row_14_runtime_environments():
+    with pytest.raises(ValueError, match="pip"):
+        burrow.remote(runtime_env={"pip": ["requests"]})(abs)
+
+
+def test_row_15_placement_groups(two):
+    group = burrow.util.placement_group([{"CPU": 2}])
+
+    assert group.wait(1)
+    assert burrow.get(burrow.remote(num_cpus=2)(abs).remote(-1), timeout=20) == 1
+
+
+def test_row_16_no_dashboard(two):
+    assert "webui_url" not in burrow.init(
+        num_cpus=2, include_dashboard=True, ignore_reinit_error=True
+    )
+
+
+def test_row_17_freed_objects_are_lost(two):
+    ref = burrow.remote(abs).remote(-1)
+    burrow.get(ref)
+    burrow.free([ref])
+
+    with pytest.raises(burrow.exceptions.ObjectLostError):
+        burrow.get(ref)
+
+
+@pytest.mark.parametrize("name", ["train", "tune", "serve", "data"])
+def test_row_18_no_libraries(name):
+    assert importlib.util.find_spec(f"burrow.{name}") is None
