@@ -165,7 +165,14 @@ def _bridge(ref: ObjectRef[T], loop: asyncio.AbstractEventLoop) -> asyncio.Futur
             loop.call_soon_threadsafe(settle)
 
     check_session(ref)
-    ref._backend.when_done(ref.id, arrived)  # noqa: SLF001  # this module's own
+    backend = ref._backend  # noqa: SLF001  # this module's own
+    backend.when_done(ref.id, arrived, awaited=True)
+
+    def given_up(settled: asyncio.Future[T]) -> None:
+        if settled.cancelled():
+            backend.awaits_no_more()
+
+    future.add_done_callback(given_up)
     return future
 
 

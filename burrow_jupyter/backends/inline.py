@@ -591,9 +591,14 @@ class InlineBackend:
         """Say whether it is so; nothing arrives that could change it."""
         return done()
 
-    def when_done(self, object_id: int, callback: Callable[[], None]) -> None:
+    def when_done(
+        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
+    ) -> None:
         """Call back: it is done."""
         callback()
+
+    def awaits_no_more(self) -> None:
+        """Nothing ever waits."""
 
     def keep(self, value: Value) -> Value:
         """Count what a value refers to, for as long as an object of it exists."""

@@ -60,7 +60,6 @@ class LocalBackend:
         self._post = client.post
         self.drop = client.drop
         self.adopt = client.adopt
-        self.when_done = client.when_done
         self.flush = client.flush
         self.current = current.call
 
@@ -279,6 +278,18 @@ class LocalBackend:
         """Tell a generator that waits for its consumer; see `Backend.took`."""
         self.client.post(messages.StreamCredit(task_id, count))
         self.client.flush()
+
+    def when_done(
+        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
+    ) -> None:
+        """Call back when an object is there; see `Backend.when_done`."""
+        self.client.when_done(object_id, callback, _blocking_task() if awaited else 0)
+
+    def awaits_no_more(self) -> None:
+        """The running task goes on; see `Backend.awaits_no_more`."""
+        task_id = _blocking_task()
+        if task_id:
+            self.client.post(messages.Unblock(task_id))
 
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""

@@ -139,8 +139,16 @@ class Backend(Protocol):
     ) -> list[bool]:
         """Wait for `need` of the objects; say of each whether it is ready."""
 
-    def when_done(self, object_id: int, callback: Callable[[], None]) -> None:
-        """Call back from some thread when `get` of this object would not wait."""
+    def when_done(
+        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
+    ) -> None:
+        """Call back from some thread when `get` of this object would not wait.
+
+        With `awaited` the running task waits for it, and its CPU is free meanwhile.
+        """
+
+    def awaits_no_more(self) -> None:
+        """The running task has given up waiting for what it awaited."""
 
     def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
         """Have each item of a generator's task told to `callback`; `None` ends that."""

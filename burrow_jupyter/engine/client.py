@@ -712,10 +712,10 @@ class Client:
         assert entry.value is not None, "the entry is ready"
         return serialization.load(entry.value, self.reader, self.looks)
 
-    def when_done(self, object_id: int, callback: Callable[[], None]) -> None:
+    def when_done(self, object_id: int, callback: Callable[[], None], task_id: int = 0) -> None:
         """Call back, from a reading thread, once the object is ready or has failed.
 
-        The value is here by then.
+        The value is here by then. The task that is named waits for it and lends its CPU.
         """
         entry = self.entries[object_id]
         once = [callback]
@@ -734,8 +734,8 @@ class Client:
             callback()
             return
         self._add_callback(entry, arrived)
-        if entry.state != PENDING:
-            self._out.append(messages.Get([object_id], 1, 0))
+        if entry.state != PENDING or task_id:
+            self._out.append(messages.Get([object_id], 1, task_id))
         self.flush()
         self.kick()
         if entry.state in (VALUE, FAILED):

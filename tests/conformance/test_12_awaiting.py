@@ -102,3 +102,17 @@ def test_12_3_an_un_awaited_future_is_silent(capfd):
     gc.collect()
     assert "never retrieved" not in capfd.readouterr().err
     wait_until(lambda: gc.collect() >= 0 and not burrow.objects(), 5, "nothing to be left")
+
+
+def test_12_1_tasks_that_await_lend_their_cpus(shared):
+    @burrow.remote
+    def leaf(x):
+        return x
+
+    @burrow.remote
+    async def branch(depth):
+        if not depth:
+            return await leaf.remote(1)
+        return sum(await asyncio.gather(*[branch.remote(depth - 1) for _ in range(2)]))
+
+    assert burrow.get(branch.remote(3), timeout=60) == 8
