@@ -30,8 +30,8 @@ class _Wiring:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.runs = Runs(shell)
-        self.output = Output(self.runs, getattr(shell, "kernel", None))
         self.live = Live(shell, self.runs)
+        self.output = Output(self.runs, getattr(shell, "kernel", None), self.live)
         self.runs.hook()
         self.live.hook()
         self.runs.on_begin.append(self._renew_modules)

@@ -177,6 +177,15 @@ class Live:
             return
         self._follow(_Shown(views.StripView(run), run.session, run))
 
+    def show_bars(self, run: Run) -> views.BarsView:
+        """Show a place for progress bars under the cell of a run."""
+        view = views.BarsView(run)
+        shown = _Shown(view, run.session, run)
+        shown.last = {"text/plain": "", "text/html": ""}
+        self._publish(shown, shown.last, "display_data", run.parent)
+        self._follow(shown)
+        return view
+
     def _strip_is_due(self, shown: _Shown) -> bool:
         view = shown.view
         assert isinstance(view, views.StripView), "asked of strips only"

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from burrow_jupyter.notebook.live import Live
     from burrow_jupyter.notebook.runs import Run, Runs
+    from burrow_jupyter.notebook.views import BarsView, Writer
 
 
 SHOWN_MAX_CHARS = 300_000
@@ -28,9 +30,15 @@ LOG_MAX_BYTES = 200_000_000
 class Output:
     """Takes output and notices of the head, and shows them."""
 
-    def __init__(self, runs: Runs, kernel: Any) -> None:
-        """Args: kernel: whose output channel is used; `None` in a terminal."""
+    def __init__(self, runs: Runs, kernel: Any, live: Live) -> None:
+        """Args:
+        runs: what is under way.
+        kernel: whose output channel is used; `None` in a terminal.
+        live: shows progress bars.
+        """
         self._runs = runs
+        self._live = live
+        self._bars: dict[int, BarsView] = {}  # by run
         self._kernel = kernel
         self._streams = {"stdout": sys.stdout, "stderr": sys.stderr}
         self.folder: Path | None = None
@@ -44,9 +52,28 @@ class Output:
         client.on_notice = self._noticed
 
     def _printed(self, message: Any) -> None:
-        self.write(
-            self._runs.find(message.run_id), message.stream, message.data.decode(errors="replace")
-        )
+        run = self._runs.find(message.run_id)
+        text = message.data.decode(errors="replace")
+        if run is not None and self._kernel is not None:
+            text = self._take_bars(run, (message.task_id, message.stream), text)
+        if text:
+            self.write(run, message.stream, text)
+
+    def _take_bars(self, run: Run, writer: Writer, text: str) -> str:
+        """Show lines that a task rewrites (a carriage return) in a place of their own.
+
+        Several tasks that rewrite one and the same line would leave nothing readable.
+        """
+        bars = self._bars.get(run.id)
+        if bars is None or bars.final:
+            if "\r" not in text.replace("\r\n", ""):
+                return text
+            bars = self._bars[run.id] = self._live.show_bars(run)
+            for old in [i for i, view in self._bars.items() if view.final]:
+                del self._bars[old]
+        elif "\r" not in text and not bars.rewrites(writer):
+            return text
+        return bars.feed(writer, text)
 
     def _noticed(self, message: Any) -> None:
         self.write(self._runs.find(message.run_id), "stderr", f"{message.text}\n")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from burrow_jupyter.notebook.runs import Run
 
 Bundle = dict[str, Any]
+Writer = tuple[int, str]
+"""A task and the name of its stream."""
 UNFINISHED = ("waiting", "ready", "running", "blocked")
 ENDED = ("finished", "failed", "cancelled", "unknown")
 VALUE_MAX_BYTES = 8_000_000
@@ -342,6 +344,52 @@ class StripView(View):
             "text/plain": said,
             "text/html": html.view(html.line(html.bar(counts), html.words(said), button)),
         }
+
+
+class BarsView(View):
+    """Progress bars that tasks print: a line each, rewritten as the task rewrites it."""
+
+    def __init__(self, run: Run) -> None:
+        """Hold the bars of one run."""
+        self._run = run
+        self._bars: dict[tuple[Writer, int], str] = {}  # by writer and number of its bar
+        self._numbers: dict[Writer, int] = {}
+
+    def feed(self, writer: Writer, text: str) -> str:
+        """Take text of a stream that rewrites its line; return what is no bar, to be printed."""
+        printed = []
+        lines = text.split("\n")
+        for index, line in enumerate(lines):
+            ended = index < len(lines) - 1
+            number = self._numbers.get(writer, 0)
+            known = (writer, number) in self._bars
+            if "\r" in line or (known and line):
+                self._bars[writer, number] = line.rsplit("\r", 1)[-1]
+            elif not known:
+                printed.append(line + "\n" if ended else line)
+                continue
+            if ended:
+                self._numbers[writer] = number + 1
+        return "".join(printed)
+
+    def rewrites(self, writer: Writer) -> bool:
+        """Say whether a stream's line is a bar that is not ended."""
+        return (writer, self._numbers.get(writer, 0)) in self._bars
+
+    def look(self, backend: Backend) -> None:
+        """See whether anybody is left who could rewrite a bar."""
+        active = self._run.active
+        rows = backend.ask("describe runs", [self._run.id])
+        self.final = bool(rows) and not (active or rows[0]["running"] or rows[0]["ready"])
+
+    def lost(self) -> None:
+        """Nobody rewrites them any more."""
+        self.final = True
+
+    def bundle(self) -> Bundle:
+        """Return a line a bar; one that its task has wiped out is gone."""
+        text = "\n".join(bar.rstrip() for bar in list(self._bars.values()) if bar.strip())
+        return {"text/plain": text, "text/html": html.view(html.code(text))}
 
 
 def view_of(shown: Any, show: Any) -> View | None:

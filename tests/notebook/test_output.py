@@ -231,3 +231,39 @@ def test_runs_have_the_numbers_of_their_cells(kernel: Kernel):
             "print(wire(get_ipython()).runs.current().number)"
         )
         assert run.stdout == f"{run.reply['content']['execution_count']}\n"
+
+
+def test_progress_bars_of_tasks_are_a_line_each(cells: Kernel):
+    cells.run_ok(
+        "from tqdm import tqdm\n"
+        "@burrow.remote\ndef bar(task, path):\n"
+        "    for n in tqdm(range(20), desc=f'pot {task}', mininterval=0):\n"
+        "        while n == 10 and not os.path.exists(path): time.sleep(0.005)\n"
+        "    print('done', task)"
+    )
+    door = gate()
+    run = cells.run_ok(f"bars = [bar.options(num_cpus=0).remote(t, {door!r}) for t in range(8)]")
+    wait_until(lambda: run.displays, 20, "the bars")
+    wait_until(
+        lambda: run.displays[0]["text/plain"].count(" 50%") == 8, 20, "all bars to be half way"
+    )
+
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(bars)")
+
+    wait_until(lambda: run.displays[0]["text/plain"].count("100%") == 8, 20, "all bars to be full")
+    assert len(run.displays) == 1
+    lines = run.displays[0]["text/plain"].splitlines()
+    assert sorted(line[:6] for line in lines) == [f"pot {t}:" for t in range(8)]
+    wait_until(lambda: run.stdout.count("done") == 8, 10, "the plain lines")
+    assert "pot" not in run.stderr
+
+
+def test_a_bar_that_wipes_itself_out_leaves_nothing(cells: Kernel):
+    cells.run_ok(
+        "from tqdm import tqdm\n@burrow.remote\ndef wiped():\n"
+        "    for n in tqdm(range(5), leave=False, mininterval=0): pass"
+    )
+    run = cells.run_ok("burrow.get(wiped.remote())")
+
+    wait_until(lambda: run.displays and run.displays[0]["text/plain"] == "", 10, "an empty place")
+    assert run.stderr == ""
