@@ -43,6 +43,7 @@ from burrow_jupyter.api.refs import (
     ObjectRefGenerator,
 )
 from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.seed import seed
 from burrow_jupyter.api.state import (
     RuntimeContext,
     actors,
@@ -94,6 +95,7 @@ __all__ = (
     "remote",
     "restart",
     "runtime_context",
+    "seed",
     "shutdown",
     "tasks",
     "timeline",

@@ -23,7 +23,7 @@ MADE = "<!-- Made by `python docs/generate.py`; change the code, not this file. 
 
 SECTIONS = {
     "Start and end": ("init", "is_initialized", "shutdown", "restart", "BurrowContext"),
-    "Tasks": ("remote", "RemoteFunction", "cancel", "map"),
+    "Tasks": ("remote", "RemoteFunction", "cancel", "map", "seed"),
     "Objects": ("put", "get", "wait", "free", "as_completed", "ObjectRef", "ObjectRefGenerator"),
     "Actors": ("ActorClass", "ActorHandle", "method", "get_actor", "kill", "exit_actor"),
     "State": (

@@ -30,7 +30,7 @@ from burrow_jupyter.core.failures import (
     root_of,
 )
 from burrow_jupyter.core.ids import IdMint, Ref, short
-from burrow_jupyter.engine import current, errors, hardware, serialization
+from burrow_jupyter.engine import current, errors, hardware, seeds, serialization
 from burrow_jupyter.engine.current import ExitActor
 from burrow_jupyter.engine.execute import TERMINATE, Call, arguments, unknown_group
 from burrow_jupyter.engine.unpicklable import explain
@@ -478,7 +478,9 @@ class InlineBackend:
         plain = tuple(None if isinstance(a, Ref) else a for a in args)
         named = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
         try:
-            return serialization.dump((plain, named), None), deps, slots
+            seed = seeds.for_next_call() if seeds.active else 0
+            packed = (plain, named, seed) if seed else (plain, named)
+            return serialization.dump(packed, None), deps, slots
         except Ended:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise

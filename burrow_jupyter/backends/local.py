@@ -18,7 +18,7 @@ from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import STREAMING, ActorOptions
-from burrow_jupyter.engine import current, serialization, surroundings
+from burrow_jupyter.engine import current, seeds, serialization, surroundings
 from burrow_jupyter.engine.client import FAILED, KNOWN, PENDING, Client, ConnectionLost, Entry
 from burrow_jupyter.engine.unpicklable import explain
 
@@ -121,7 +121,9 @@ class LocalBackend:
             args = tuple(None if isinstance(a, Ref) else a for a in args)
             kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
         try:
-            return _dump((args, kwargs), self.client.writer), deps, slots
+            seed = seeds.for_next_call() if seeds.active else 0
+            packed = (args, kwargs, seed) if seed else (args, kwargs)
+            return _dump(packed, self.client.writer), deps, slots
         except Ended:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
@@ -150,7 +152,7 @@ class LocalBackend:
         """Submit a task; see `Backend.submit`."""
         packed = None
         deps = slots = _NOTHING
-        if args or kwargs:
+        if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(options.name, args, kwargs)
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
@@ -183,7 +185,7 @@ class LocalBackend:
         """Make an actor; see `Backend.create_actor`."""
         packed = None
         deps = slots = _NOTHING
-        if args or kwargs:
+        if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(f"{options.class_name}()", args, kwargs)
         actor_id = self._next()
         parent = current.call().task_id
@@ -216,7 +218,7 @@ class LocalBackend:
         """Call a method; see `Backend.call_actor`."""
         packed = None
         deps = slots = _NOTHING
-        if args or kwargs:
+        if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(options.name, args, kwargs)
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id

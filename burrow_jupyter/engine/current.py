@@ -22,7 +22,17 @@ class ExitActor(BaseException):  # no error, but a way out
 class Current:
     """One call that runs."""
 
-    __slots__ = ("actor_id", "attempt", "cancelled", "leaving", "options", "run_id", "task_id")
+    __slots__ = (
+        "actor_id",
+        "attempt",
+        "cancelled",
+        "leaving",
+        "options",
+        "run_id",
+        "seed",
+        "seeded",
+        "task_id",
+    )
 
     def __init__(
         self,
@@ -39,6 +49,8 @@ class Current:
         self.options = options
         self.cancelled = False
         self.leaving = False  # `exit_actor()` was called
+        self.seed = 0  # of its random numbers, 0 if it draws as it likes
+        self.seeded = 0  # calls that it has given seeds to
 
     def check_leaving(self) -> None:
         """Raise what the user's code has caught, if it has called `exit_actor()`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, TimedOut
 from burrow_jupyter.core.options import DYNAMIC, STREAMING
-from burrow_jupyter.engine import errors
+from burrow_jupyter.engine import errors, seeds
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ _SAID = object()
 """The result of a generator whose items were sent as they were yielded."""
 
 
+_PLAIN = 2
+"""Parts of packed arguments without a seed."""
+
+
 def arguments(
     client: Client, packed: Value | None, slots: list[int | str], values: list[Value | None]
 ) -> tuple[list[Any], dict[str, Any]]:
@@ -52,8 +56,10 @@ def arguments(
     kwargs: dict[str, Any] = {}
     if packed is not None:
         client.receive_value(packed)
-        given, kwargs = client.load(packed)
-        args = list(given)
+        loaded = client.load(packed)
+        args, kwargs = list(loaded[0]), loaded[1]
+        if len(loaded) > _PLAIN:
+            seeds.begin(loaded[_PLAIN])
         if packed.segment:
             client.release_segment(packed.segment)
     for slot, value in zip(slots, values, strict=True):
