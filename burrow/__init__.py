@@ -124,8 +124,7 @@ def __getattr__(name: str) -> object:
 
     path, attribute = _LAZY[name]
     module = import_module(path)
-    found = globals()[name] = getattr(module, attribute) if attribute else module
-    return found
+    return getattr(module, attribute) if attribute else module
 
 
 def load_ipython_extension(shell: object) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.engine import modules, sources
 from burrow_jupyter.notebook import magics
+from burrow_jupyter.notebook.background import Background
 from burrow_jupyter.notebook.live import Live
 from burrow_jupyter.notebook.output import Output
 from burrow_jupyter.notebook.runs import Runs
@@ -33,7 +34,9 @@ class _Wiring:
         self.live = Live(shell, self.runs)
         self.output = Output(self.runs, getattr(shell, "kernel", None), self.live)
         self.runs.hook()
+        self.background = Background(shell)
         self.live.hook()
+        self.background.hook()
         self.runs.on_begin.append(self._renew_modules)
         sources.label_of_file = lambda filename: _cell_label(shell, filename)
         lifecycle.kernel_id = _kernel_id()
@@ -57,6 +60,7 @@ class _Wiring:
     def undo(self) -> None:
         """Leave the shell as it was."""
         self.live.unhook()
+        self.background.unhook()
         self.runs.unhook()
         lifecycle.on_open.remove(self.opened)
         sources.label_of_file = lambda filename: ""
@@ -79,7 +83,7 @@ def wire(shell: InteractiveShell) -> _Wiring:
 def load(shell: InteractiveShell) -> None:
     """Register magics, hook in, and start the burrow in the background."""
     wiring = wire(shell)
-    magics.register(shell, wiring.live, wiring.output)
+    magics.register(shell, wiring.live, wiring.output, wiring.background)
     threading.Thread(target=_start, name="burrow-start", daemon=True).start()
 
 

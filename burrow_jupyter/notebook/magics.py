@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from burrow_jupyter.notebook.background import Background
     from burrow_jupyter.notebook.live import Live
     from burrow_jupyter.notebook.output import Output
 
@@ -29,7 +30,10 @@ HELP = """\
 %burrow restart    end it and start one anew, as before or with the options of start
 %burrow logs       what there is; %burrow logs 5: the end of what the tasks of In[5] printed
 %burrow quiet      no line under cells whose tasks take long; %burrow loud: again with
-%burrow help       this list"""
+%burrow help       this list
+
+%%burrow           runs the cell as a task; later cells wait only for the names they use.
+                   Options: --name NAME, --cpus N, --gpus N"""
 
 
 class _UsageError(Exception):
@@ -143,11 +147,13 @@ def status() -> str:
     )
 
 
-def register(shell: InteractiveShell, live: Live, output: Output) -> None:
-    """Make `%burrow` known to a shell."""
+def register(shell: InteractiveShell, live: Live, output: Output, background: Background) -> None:
+    """Make `%burrow` and `%%burrow` known to a shell."""
     shell.magics_manager.register_function(Magic(live, output), "line", NAME)
+    shell.magics_manager.register_function(background.run, "cell", NAME)
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Take `%burrow` away again."""
-    shell.magics_manager.magics["line"].pop(NAME, None)
+    """Take them away again."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop(NAME, None)

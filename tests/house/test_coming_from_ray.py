@@ -27,6 +27,10 @@ def two():
     burrow.shutdown()
 
 
+def parse(text):
+    return int(text)
+
+
 def test_every_row_has_a_test():
     rows = [int(number) for number in ROW.findall(PAGE.read_text())]
     tested = [int(m[1]) for name in globals() if (m := re.match(r"test_row_(\d+)_", name))]
@@ -127,7 +131,7 @@ def test_row_11_three_retries(two, tmp_path):
 
 def test_row_12_errors_are_of_their_own_type_too(two):
     with pytest.raises(ValueError, match="invalid literal") as caught:
-        burrow.get(burrow.remote(lambda text: int(text)).remote("x"))
+        burrow.get(burrow.remote(parse).remote("x"))
     assert isinstance(caught.value, burrow.exceptions.RayTaskError)
 
 
