@@ -16,6 +16,7 @@ from burrow_jupyter.engine import modules, sources
 from burrow_jupyter.notebook import magics
 from burrow_jupyter.notebook.background import Background
 from burrow_jupyter.notebook.live import Live
+from burrow_jupyter.notebook.memory import Memory
 from burrow_jupyter.notebook.output import Output
 from burrow_jupyter.notebook.runs import Runs
 
@@ -35,6 +36,8 @@ class _Wiring:
         self.output = Output(self.runs, getattr(shell, "kernel", None), self.live)
         self.runs.hook()
         self.background = Background(shell)
+        self.memory = Memory(shell)
+        self.memory.hook()
         self.live.hook()
         self.background.hook()
         self.runs.on_begin.append(self._renew_modules)
@@ -60,6 +63,7 @@ class _Wiring:
     def undo(self) -> None:
         """Leave the shell as it was."""
         self.live.unhook()
+        self.memory.unhook()
         self.background.unhook()
         self.runs.unhook()
         lifecycle.on_open.remove(self.opened)
@@ -83,7 +87,7 @@ def wire(shell: InteractiveShell) -> _Wiring:
 def load(shell: InteractiveShell) -> None:
     """Register magics, hook in, and start the burrow in the background."""
     wiring = wire(shell)
-    magics.register(shell, wiring.live, wiring.output, wiring.background)
+    magics.register(shell, wiring.live, wiring.output, wiring.memory, wiring.background)
     threading.Thread(target=_start, name="burrow-start", daemon=True).start()
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.notebook.background import Background
     from burrow_jupyter.notebook.live import Live
+    from burrow_jupyter.notebook.memory import Memory
     from burrow_jupyter.notebook.output import Output
 
 NAME = "burrow"
@@ -29,6 +30,7 @@ HELP = """\
 %burrow stop       end it, with every task and actor
 %burrow restart    end it and start one anew, as before or with the options of start
 %burrow logs       what there is; %burrow logs 5: the end of what the tasks of In[5] printed
+%burrow mem        objects by size, with the names that hold them; %burrow free NAME lets go
 %burrow quiet      no line under cells whose tasks take long; %burrow loud: again with
 %burrow help       this list
 
@@ -52,13 +54,15 @@ class _Parser(argparse.ArgumentParser):
 class Magic:
     """`%burrow`, for one shell."""
 
-    def __init__(self, live: Live, output: Output) -> None:
+    def __init__(self, live: Live, output: Output, memory: Memory) -> None:
         """Args:
+        memory: knows what holds objects.
         live: shows what cells launch.
         output: shows what their tasks print.
         """
         self._live = live
         self._output = output
+        self._memory = memory
         self._what: list[str] = []
         self._asked: dict[str, Any] = {}
         self._commands: dict[str, Callable[[], object]] = {
@@ -67,6 +71,8 @@ class Magic:
             "stop": self._stop,
             "restart": lambda: lifecycle.restart(**self._asked),
             "logs": self._logs,
+            "mem": self._memory.table,
+            "free": lambda: self._memory.free(self._what),
             "quiet": self._quiet,
             "loud": self._loud,
             "help": lambda: HELP,
@@ -147,9 +153,15 @@ def status() -> str:
     )
 
 
-def register(shell: InteractiveShell, live: Live, output: Output, background: Background) -> None:
+def register(
+    shell: InteractiveShell,
+    live: Live,
+    output: Output,
+    memory: Memory,
+    background: Background,
+) -> None:
     """Make `%burrow` and `%%burrow` known to a shell."""
-    shell.magics_manager.register_function(Magic(live, output), "line", NAME)
+    shell.magics_manager.register_function(Magic(live, output, memory), "line", NAME)
     shell.magics_manager.register_function(background.run, "cell", NAME)
 
 

@@ -123,6 +123,7 @@ def _release(state: State, value: messages.Value) -> None:
     if not value.segment:
         return
     state.shared_bytes -= value.size
+    state.makers.pop(value.segment, None)
     _release_segment(state, value.segment)
 
 
@@ -236,6 +237,8 @@ def settle(
         adopt(state, maker, value)
         record.value = value
         record.state = ObjectState.READY
+        if value.segment and task is not None:
+            state.makers[value.segment] = (task.options.name, task.run_id)
     else:
         record.failure = failure
         record.state = ObjectState.FAILED

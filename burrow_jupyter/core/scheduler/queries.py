@@ -345,6 +345,10 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
     rows = []
     for record in state.objects.values():
         value = record.value
+        made_by, run_id = state.makers.get(value.segment if value is not None else "", ("", 0))
+        if record.task is not None:
+            made_by, run_id = record.task.options.name, record.task.run_id
+        run = state.runs.get(run_id)
         rows.append(
             {
                 "id": short(record.id),
@@ -353,7 +357,8 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
                 "where": "" if value is None else ("shared memory" if value.segment else "inline"),
                 "refs": record.refs,
                 "held_here": record.id in client.held,
-                "task": record.task.options.name if record.task is not None else "",
+                "task": made_by,
+                "run": run.label if run is not None else "",
             }
         )
     return rows

@@ -84,6 +84,8 @@ class State:
         self.options: dict[int, TaskOptions] = {}
         self.runs: dict[int, RunRecord] = {}
         self.surroundings: dict[int, messages.Surroundings] = {}
+        self.makers: dict[str, tuple[str, int]] = {}
+        """Who has made what lies in a segment: name of the function and run."""
         self.setups: list[int] = []
         """Codes that every worker is to call first."""
 

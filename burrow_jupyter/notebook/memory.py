@@ -1,0 +1,127 @@
+"""What keeps objects in memory: `%burrow mem`, `%burrow free`, and a lighter `Out`.
+
+IPython remembers what a cell has returned. A future that was only looked at would keep its
+object that way for ever, so what is shown as a future is not remembered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import context, state
+from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.core.ids import short
+from burrow_jupyter.notebook import html
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+ROWS = 20
+LAST = ("_", "__", "___")
+
+
+class Memory:
+    """The names of one shell, and the objects that they hold."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        """Look at nothing yet."""
+        self._shell = shell
+
+    def hook(self) -> None:
+        """Have futures forgotten that were only shown."""
+        self._shell.events.register("post_run_cell", self._forget_shown)
+
+    def unhook(self) -> None:
+        """Have everything remembered again."""
+        self._shell.events.unregister("post_run_cell", self._forget_shown)
+
+    def _forget_shown(self, result: Any) -> None:
+        value = getattr(result, "result", None)
+        if not any(True for _ in _refs_in(value)):
+            return
+        space = self._shell.user_ns
+        number = result.execution_count
+        space.get("_oh", {}).pop(number, None)
+        for names in (space, self._shell.user_ns_hidden):
+            names.pop(f"_{number}", None)
+        for name in LAST:
+            if space.get(name) is value:
+                space[name] = ""
+            if getattr(self._shell.displayhook, name, None) is value:
+                setattr(self._shell.displayhook, name, "")
+        result.result = None
+
+    def _holders(self) -> dict[str, list[str]]:
+        """Return the names of the notebook's that hold each object, by the object's id."""
+        found: dict[str, list[str]] = {}
+        hidden = self._shell.user_ns_hidden
+        named = [(n, v) for n, v in self._shell.user_ns.items() if n not in hidden]
+        shown = [(f"Out[{n}]", v) for n, v in self._shell.user_ns.get("_oh", {}).items()]
+        for name, value in [*named, *shown]:
+            for ref in _refs_in(value):
+                names = found.setdefault(short(ref.id), [])
+                if name not in names:
+                    names.append(name)
+        return found
+
+    def table(self) -> str:
+        """Return the largest objects with what holds them, as text."""
+        if context.current_or_none() is None:
+            return "No burrow runs, so nothing is kept."
+        rows = sorted(state.objects(), key=lambda row: -int(row.get("size_bytes", 0)))
+        total = sum(int(row.get("size_bytes", 0)) for row in rows)
+        lines = [f"{html.several(len(rows), 'object')}, {html.size(total)}"]
+        holders = self._holders()
+        for row in rows[:ROWS]:
+            names = holders.get(row["id"], [])
+            others = int(row.get("refs", 0)) - bool(names)
+            held = ", ".join(names)
+            if others > 0 or not names:
+                who = "tasks, actors or other objects"
+                held = f"{held} and {who}" if held else who
+            made = " of ".join(part for part in (row.get("task", ""), row.get("run", "")) if part)
+            lines.append(
+                f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
+                f"{made or 'put()':<20}  held by {held}"
+            )
+        if len(rows) > ROWS:
+            lines.append(f"... and {len(rows) - ROWS:,} smaller ones: burrow.objects()")
+        lines.append("%burrow free NAME lets go of what a variable holds.")
+        return "\n".join(lines)
+
+    def free(self, names: list[str]) -> str:
+        """Let go of what variables hold, wherever else the notebook holds the same."""
+        if not names:
+            return "Say what to free: %burrow free NAME. %burrow mem lists what is held."
+        space = self._shell.user_ns
+        said = []
+        for name in names:
+            wanted = {ref.id for ref in _refs_in(space.get(name))}
+            if not wanted:
+                said.append(f"{name} is no future, and holds none.")
+                continue
+            gone = [n for n, v in space.items() if {ref.id for ref in _refs_in(v)} & wanted]
+            for other in gone:
+                if other not in ("_oh", "Out"):
+                    del space[other]
+            remembered = space.get("_oh", {})
+            for number in [
+                n for n, v in remembered.items() if {r.id for r in _refs_in(v)} & wanted
+            ]:
+                del remembered[number]
+            others = [other for other in gone if other != name and not other.startswith("_")]
+            also = f", and {', '.join(others)} with it" if others else ""
+            said.append(f"{name} is gone{also}.")
+        return "\n".join(said)
+
+
+def _refs_in(value: Any) -> Iterator[ObjectRef[Any]]:
+    """Yield the refs that a value is, or has as a list, tuple, set or dict."""
+    if isinstance(value, ObjectRef):
+        yield value
+    elif isinstance(value, dict):
+        yield from (v for v in value.values() if isinstance(v, ObjectRef))
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from (v for v in value if isinstance(v, ObjectRef))
