@@ -46,9 +46,10 @@ class Memory:
         space.get("_oh", {}).pop(number, None)
         for names in (space, self._shell.user_ns_hidden):
             names.pop(f"_{number}", None)
+            for name in LAST:
+                if names.get(name) is value:
+                    names[name] = ""
         for name in LAST:
-            if space.get(name) is value:
-                space[name] = ""
             if getattr(self._shell.displayhook, name, None) is value:
                 setattr(self._shell.displayhook, name, "")
         result.result = None
