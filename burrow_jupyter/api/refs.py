@@ -79,6 +79,17 @@ class ObjectRef(Ref, Generic[T_co]):
         """Return the id as 16 bytes."""
         return bytes.fromhex(self.hex())
 
+    def why(self) -> str:
+        """Say in a sentence why the object is not there yet: what it waits for, and what that does.
+
+        Raises:
+            ValueError: the ref is of a session that has ended.
+        """
+        check_session(self)
+        self._backend.flush()
+        answer: str = self._backend.ask("why", self.id)
+        return answer
+
     def task_id(self) -> str:
         """Return the id of the task that makes the object, as 32 hexadecimal digits."""
         return self.hex()

@@ -691,6 +691,8 @@ class InlineBackend:
                 for space, name in self._names
                 if everywhere or space == namespace
             ]
+        if what == "why":
+            return "It is there." if args[0] in self._objects else "Nobody holds it any more."
         if what == "describe tasks":
             return [self._describe(object_id) for object_id in args[0]]
         if what == "describe actors":

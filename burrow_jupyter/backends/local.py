@@ -250,7 +250,7 @@ class LocalBackend:
         """Return values in order; see `Backend.get`."""
         client = self.client
         try:
-            entries = client.get(ids, timeout_s, _blocking_task())
+            entries = client.get(ids, timeout_s, _waiting_task())
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
         if entries[0].state == FAILED:
@@ -264,7 +264,7 @@ class LocalBackend:
     ) -> list[bool]:
         """Wait for `need` of the objects; see `Backend.wait`."""
         try:
-            return self.client.wait(ids, need, timeout_s, _blocking_task(), fetch=fetch)
+            return self.client.wait(ids, need, timeout_s, _waiting_task(), fetch=fetch)
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
 
@@ -285,11 +285,11 @@ class LocalBackend:
         self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
     ) -> None:
         """Call back when an object is there; see `Backend.when_done`."""
-        self.client.when_done(object_id, callback, _blocking_task() if awaited else 0)
+        self.client.when_done(object_id, callback, _awaiting_task() if awaited else 0)
 
     def awaits_no_more(self) -> None:
         """The running task goes on; see `Backend.awaits_no_more`."""
-        task_id = _blocking_task()
+        task_id = _awaiting_task()
         if task_id:
             self.client.post(messages.Unblock(task_id))
 
@@ -368,14 +368,18 @@ class LocalBackend:
             self.client.close()
 
 
-def _blocking_task() -> int:
-    """Return the task whose CPU is free while it waits; an actor's call keeps its own."""
+def _waiting_task() -> int:
+    """Return the call that waits; the head frees the CPU of a task, and knows it of an actor."""
     now = current.call()
-    if not now.actor_id:
-        return now.task_id
-    if current.facts.actor_options.is_async and "asyncio" in sys.modules:
+    if now.actor_id and current.facts.actor_options.is_async and "asyncio" in sys.modules:
         _warn_in_loop()
-    return 0
+    return now.task_id
+
+
+def _awaiting_task() -> int:
+    """Return the task that awaits; an actor has other calls, and keeps its CPU."""
+    now = current.call()
+    return 0 if now.actor_id else now.task_id
 
 
 def _warn_in_loop() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.core.scheduler import objects
+from burrow_jupyter.core.scheduler import objects, reasons
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
@@ -417,6 +417,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "tasks": _tasks,
     "actors": _actors,
     "objects": _objects,
+    "why": lambda state, client, object_id: reasons.why(state, object_id),
     "workers": _workers,
     "functions": _functions,
     "unfinished in run": _run_counts,

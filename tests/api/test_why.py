@@ -1,0 +1,107 @@
+"""`ref.why()`: what a result waits for, in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+import burrow
+from helpers.gates import leave_trace, pass_gate
+from helpers.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures("two_cpus")
+
+
+@burrow.remote
+def slow(gate):
+    pass_gate(gate)
+
+
+@burrow.remote
+def use(x):
+    return x
+
+
+@burrow.remote
+def parent(gate):
+    return burrow.get(slow.remote(gate))
+
+
+@burrow.remote
+class Pan:
+    def hold(self, gate):
+        pass_gate(gate)
+
+    def heat(self):
+        return 10
+
+
+def says(ref, *parts):
+    """Waits until the reason has all parts."""
+    wait_until(lambda: all(part in ref.why() for part in parts), 20, f"{parts}, not {ref.why()!r}")
+
+
+@pytest.fixture
+def gate(tmp_path):
+    path = str(tmp_path / "gate")
+    yield path
+    leave_trace(path)
+
+
+def test_what_is_there_and_what_has_failed():
+    assert burrow.put(1).why() == "It is there."
+    failed = use.remote(1 / 3)
+    burrow.get(failed)
+    assert failed.why() == "It is there."
+
+    @burrow.remote
+    def burn():
+        raise ValueError("too hot")
+
+    ref = burn.remote()
+    burrow.wait([ref])
+    assert ref.why() == "It has failed: ValueError: too hot."
+
+
+def test_a_running_task_and_what_waits_for_its_result(gate):
+    ref = slow.remote(gate)
+    says(ref, "slow runs in process")
+
+    says(use.remote(ref), "use waits for its argument made by slow, which", "runs in process")
+
+
+def test_no_free_cpu(gate):
+    running = [slow.remote(gate) for _ in range(2)]
+    says(running[1], "runs")
+
+    says(use.remote(1), "use waits for a free CPU: all are taken by 2 x slow")
+
+
+def test_a_parent_that_waits_for_its_child(gate):
+    says(parent.remote(gate), "parent runs and waits in get() for slow, which", "runs in process")
+
+
+def test_a_busy_actor(gate):
+    pan = Pan.remote()
+    held = pan.hold.remote(gate)
+    says(held, "Pan.hold runs")
+
+    says(pan.heat.remote(), "waits for its actor Pan, busy with Pan.hold, which runs")
+
+
+def test_actors_that_wait_for_each_other():
+    @burrow.remote
+    class Waiter:
+        def meet(self, other, back):
+            return burrow.get(
+                other.meet.remote(back, None) if back is not None else other.ping.remote()
+            )
+
+        def ping(self):
+            return "here"
+
+    one, two = Waiter.remote(), Waiter.remote()
+    stuck = one.meet.remote(two, one)
+
+    says(stuck, "a circle", "none of them can go on")
+    burrow.kill(one)
+    burrow.kill(two)
