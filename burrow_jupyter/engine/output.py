@@ -55,7 +55,7 @@ class OutputFile:
         self._sent = 0
         self._punched = 0
         self._owner: Current = current.NOTHING
-        self._by_python = False  # whether the owner has written what is unsent
+        self.by_python = False  # whether the owner has written what is unsent
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         os.dup2(self._file, descriptor)
 
@@ -66,7 +66,7 @@ class OutputFile:
             if now is not self._owner:
                 self.collect()
                 self._owner = now
-            self._by_python = True
+            self.by_python = True
             os.write(self._file, text.encode(errors="replace"))
         self._client.need_attendant()
 
@@ -80,7 +80,7 @@ class OutputFile:
         if os.fstat(self._file).st_size == self._sent:
             return False
         with self._lock:
-            if self._by_python or owner is None:
+            if self.by_python or owner is None:
                 owner = self._owner
             while data := os.pread(self._file, CHUNK_BYTES, self._sent):
                 if lines and len(data) < CHUNK_BYTES:
@@ -92,7 +92,7 @@ class OutputFile:
                     messages.OutputChunk(owner.task_id, owner.run_id, self._name, data)
                 )
                 self._journal.note_output(self.descriptor, self._sent)
-            self._by_python = False
+            self.by_python = False
             if self._sent - self._punched >= PUNCH_BYTES:
                 _punch(self._file, self._sent)
                 self._punched = self._sent
@@ -154,6 +154,11 @@ class Output:
             libc = ctypes.CDLL(None)
             libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
         client.on_attend = self._attend
+
+    @property
+    def written(self) -> bool:
+        """Whether Python code has written what is not sent yet."""
+        return self._files[0].by_python or self._files[1].by_python
 
     def end_of_call(self, call: Current) -> None:
         """A call has ended: what it has written goes before the news."""

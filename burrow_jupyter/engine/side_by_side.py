@@ -92,8 +92,7 @@ class SideBySide:
 
     def _end(self, call: Call, done: messages.Done) -> None:
         self._calls.pop(call.now.task_id, None)
-        if self._worker.output is not None:
-            self._worker.output.end_of_call(call.now)
+        self._worker.output.end_of_call(call.now)
         client = self._worker.client
         client.post(done)
         client.flush()

@@ -32,6 +32,7 @@ from burrow_jupyter.engine.execute import (
 )
 from burrow_jupyter.engine.journal import ENTRY_MAX_BYTES, Journal
 from burrow_jupyter.engine.modules import local_modules
+from burrow_jupyter.engine.output import Output
 from burrow_jupyter.engine.surroundings import Follower
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
-    from burrow_jupyter.engine.output import Output
     from burrow_jupyter.engine.side_by_side import SideBySide
 
 perf_counter_ns = time.perf_counter_ns
@@ -76,14 +76,13 @@ class Worker:
         self._follower = Follower()
         self._modules = local_modules()
         self._run_id = 0
-        self.output: Output | None = None
-        """Sends what tasks print; set by the main."""
         self._title = 0
         self._side_by_side: SideBySide | None = None
         self._credits: dict[int, int] = {}
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
         self.journal = Journal(self.client.files.memory_dir, worker_id)
+        self.output = Output(self.client, self.journal, worker_id)
         signal.signal(signal.SIGINT, self._on_sigint)
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -268,12 +267,20 @@ class Worker:
                 self.client.post(messages.Retiring())
                 self._give_back()
                 self._exiting = True
-        self._modules.note()
-        if self.output is not None:
+        if not self.client.inbox or self.output.written or self._next_run() != run.run_id:
+            # Between short tasks of one cell nobody could tell whose C code has written what.
+            self._modules.note()
             self.output.end_of_call(now)
         self._end_task(done, flush=self._exiting)
         del call  # its result kept the refs in it alive until the head has heard of them
         current.set_process_wide(current.NOTHING)
+
+    def _next_run(self) -> int:
+        """Return the run of what is to be done next."""
+        try:
+            return int(self.client.inbox[0].run_id)
+        except (AttributeError, IndexError):
+            return -1
 
     def _retire_for_edits(self, run: messages.Run) -> None:
         """End, and leave the work to a fresh worker that loads the modules as they are now."""

@@ -9,7 +9,7 @@ import cloudpickle  # noqa: F401  # 25 ms that each worker would pay, paid once 
 from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.backends.local import LocalBackend
-from burrow_jupyter.engine import output, transport
+from burrow_jupyter.engine import transport
 from burrow_jupyter.engine.worker import Worker
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     """Work until told to end; `sock` leads to the head."""
     transport.tune(sock)
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
-    worker.output = output.Output(worker.client, worker.journal, birth.worker_id)
     backend = LocalBackend(worker.client, namespace=settings.namespace)
     worker.wrap_ref = ObjectRef
     context.open_in_worker(backend)
