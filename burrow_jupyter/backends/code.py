@@ -10,7 +10,7 @@ from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import limits
 from burrow_jupyter.engine import serialization
 from burrow_jupyter.engine.modules import local_modules
-from burrow_jupyter.engine.unpicklable import explain
+from burrow_jupyter.engine.unpicklable import explain, largest_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,20 +51,22 @@ class CodeBook:
             RuntimeError: see `check_edits`.
         """
         try:
-            data, ids = serialization.pickle_code(target)
+            code = serialization.pickle_code(target)
         except Ended:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
         if check_edits:
-            _check_edits(name, data)
-        digest = hashlib.blake2b(data, digest_size=16)
+            _check_edits(name, code.data)
+        digest = hashlib.blake2b(code.data, digest_size=16)
+        for buffer in code.buffers:
+            digest.update(buffer)
         digest.update(name.encode() + b"\0" + meta)
         key = digest.digest()
         code_id = self._ids.get(key)
         if code_id is None:
-            _check_size(name, len(data))
-            code_id = self._ids[key] = send(serialization.store_code(data, ids, writer))
+            _check_size(name, code.nbytes, target)
+            code_id = self._ids[key] = send(serialization.store_code(code, writer))
         return code_id
 
 
@@ -81,11 +83,12 @@ def _check_edits(name: str, data: bytes) -> None:
             raise RuntimeError(msg)
 
 
-def _check_size(name: str, size: int) -> None:
+def _check_size(name: str, size: int, target: Any) -> None:
     if size > limits.CODE_WARN_BYTES:
         text = (
-            f"{name} is {size / 1e6:.0f} MB when pickled: it captures large data. Store that "
-            "once with put() and pass the ref as an argument"
+            f"{name} is {size / 1e6:.3g} MB when pickled: it captures "
+            f"{largest_part(target) or 'large data'}. Store that once with put() and pass the "
+            "ref as an argument"
         )
         if size > limits.CODE_MAX_BYTES:
             raise ValueError(text)

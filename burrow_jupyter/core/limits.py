@@ -96,8 +96,9 @@ CI machine is allowed a hundred times that."""
 ERROR_TEXT_MAX_CHARS = 10_000
 """Longest text of an exception that is kept and shown."""
 
-CODE_WARN_BYTES = 10 * 1024 * 1024
-"""A function or class this large in pickled form draws a warning (Ray's figure)."""
+CODE_WARN_BYTES = 1_000_000
+"""A function or class this large in pickled form draws a warning. Ray's figure is ten times
+that; in a notebook a forgotten variable is the usual reason."""
 
 CODE_MAX_BYTES = 100 * 1024 * 1024
 """A function or class larger than this is refused (Ray's figure)."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.core.limits import INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
@@ -94,32 +94,47 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
     return _store(data, buffers, ids, writer)
 
 
-def pickle_code(value: Any) -> tuple[bytes, list[int]]:
-    """Pickle a function or class, by value where it is not importable, with its cells' text.
+class PickledCode(NamedTuple):
+    """A function or class as it travels; the same for the same code."""
 
-    Returns:
-        The pickle, the same for the same code, and the ids of the refs in it.
-    """
+    data: bytes
+    buffers: list[memoryview]
+    """Large arrays that it captures: every worker maps them, none copies them."""
+    ids: list[int]
+    """Of the refs in it."""
+
+    @property
+    def nbytes(self) -> int:
+        """How much it is in all."""
+        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+
+
+def pickle_code(value: Any) -> PickledCode:
+    """Pickle a function or class, by value where it is not importable, with its cells' text."""
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
     outer = _collector.ids
     ids: list[int] = []
     _collector.ids = ids
     try:
-        return cloudpickle.dumps((value, sources.collect(value)), 5), ids
+        buffers: list[memoryview] = []
+        data = cloudpickle.dumps(
+            (value, sources.collect(value)), 5, buffer_callback=_keep_out_of(buffers)
+        )
+        return PickledCode(data, buffers, ids)
     finally:
         _collector.ids = outer
 
 
-def store_code(data: bytes, ids: list[int], writer: SegmentWriter | None) -> Value:
+def store_code(code: PickledCode, writer: SegmentWriter | None) -> Value:
     """Make a value of what `pickle_code` returned."""
-    if len(data) <= INLINE_MAX_BYTES or writer is None:
-        return Value(data, [], "", 0, ids)
-    return _store(data, [], ids, writer)
+    if not code.buffers and (len(code.data) <= INLINE_MAX_BYTES or writer is None):
+        return Value(code.data, [], "", 0, code.ids)
+    return _store(code.data, code.buffers, code.ids, writer)
 
 
-def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
-    buffers: list[memoryview] = []
+def _keep_out_of(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return a callback that keeps large buffers out of a pickle, and in this list."""
 
     def keep_out(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
@@ -128,6 +143,12 @@ def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
         buffers.append(raw)
         return False
 
+    return keep_out
+
+
+def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
+    buffers: list[memoryview] = []
+    keep_out = _keep_out_of(buffers)
     try:
         data = _dumps(value, 5, buffer_callback=keep_out)
         if _MAIN not in data:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import pickle
 import re
 import time
 import types
@@ -456,3 +457,41 @@ def explain(error: BaseException, obj: UserValue, what: str) -> str:
         f"  Why: {_one_line(error)}\n"
         f"  Fix: {_fix_for(found)}"
     )
+
+
+def largest_part(obj: UserValue) -> str:
+    """Return the largest thing that a function or class takes along, as "table (240 MB, cell 3)"."""
+    best, best_size, where = "", 0, ""
+    pending: list[tuple[UserValue, int]] = [(obj, 0)]
+    seen: set[int] = set()
+    while pending:
+        holder, depth = pending.pop()
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        code = getattr(holder, "__code__", None)
+        cell = label_of(code.co_filename) if code is not None else ""
+        for part in _parts_of(holder):
+            if isinstance(part.value, (types.FunctionType, type)) and depth < PARTS_DEPTH:
+                pending.append((part.value, depth + 1))
+                continue
+            size = _size_of(part.value)
+            if size > best_size:
+                best, best_size, where = _name_of(part), size, cell
+    if not best:
+        return ""
+    return f"{best} ({best_size / 1e6:.3g} MB{f', used in {where}' if where else ''})"
+
+
+PARTS_DEPTH = 4
+"""Functions within functions that are looked into for what is large."""
+
+
+def _size_of(value: UserValue) -> int:
+    nbytes = getattr(value, "nbytes", None)
+    if isinstance(nbytes, int):
+        return nbytes
+    try:
+        return len(pickle.dumps(value, 5))
+    except Exception:  # noqa: BLE001  # of no size that matters, or cloudpickle's own
+        return 0

@@ -235,3 +235,16 @@ def test_what_was_asked_for_the_task_itself_comes_first(cells: Kernel):
 
     assert run.text == "['green', 'brown']"
     cells.run_ok("del os.environ['SAUCE']")
+
+
+def test_large_captures_are_named_in_one_line_and_shared(cells: Kernel):
+    cells.run_ok(
+        "import numpy as np\ntable = np.ones(1_000_000)\ndef total(): return table.sum()\n"
+        "@burrow.remote\ndef use(): return total(), table.flags.owndata"
+    )
+    run = cells.run_ok("burrow.get([use.remote() for _ in range(4)])")
+
+    assert run.text == str([(1000000.0, False)] * 4) or "1000000.0), False)" in run.text
+    assert "it captures table (8 MB" in run.stderr
+    again = cells.run_ok("burrow.get(use.remote())")
+    assert "captures" not in again.stderr
