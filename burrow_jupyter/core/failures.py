@@ -24,6 +24,7 @@ class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=Fal
     actor_repr: str = ""
     attempt: int = 1
     contained: list[int] = []  # refs and actor handles that the exception holds
+    run_id: int = 0  # that has launched the task
 
 
 class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=False):
@@ -45,6 +46,7 @@ class WorkerDied(msgspec.Struct, tag="crash", array_like=True, frozen=True, gc=F
     attempts: int
     detail: str = ""
     said: str = ""  # the end of what the task has printed
+    run_id: int = 0
 
 
 class Cancelled(msgspec.Struct, tag="cancelled", array_like=True, frozen=True, gc=False):

@@ -324,7 +324,8 @@ class Client:
             root = root_of(self._unseen.popleft())
             if isinstance(root, UserError | WorkerDied) and root.task_id not in self._reported:
                 self._reported.add(root.task_id)
-                self._on_notice(messages.Notice(f"{root.function} failed: {one_line(root)}"))
+                text = f"{root.function} failed: {one_line(root)}"
+                self._on_notice(messages.Notice(text, root.run_id))
 
     def holds(self, any_id: int) -> bool:
         """Say whether this process has a ref or handle of this id."""

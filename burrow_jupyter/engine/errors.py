@@ -553,6 +553,7 @@ def capture(
     actor_id: int = 0,
     actor_repr: str = "",
     attempt: int = 1,
+    run_id: int = 0,
 ) -> UserError:
     """Return what a task raised as a failure. Never raises.
 
@@ -566,6 +567,7 @@ def capture(
         actor_id: of the actor, 0 outside of one.
         actor_repr: the actor's `repr`.
         attempt: which try of the task this was, from 1.
+        run_id: the run that has launched it.
 
     Source: Ray 2.60 `RayTaskError`; differs: exceptions with any `__init__`, and with
     unpicklable attributes, keep their type.
@@ -599,4 +601,5 @@ def capture(
         actor_id=actor_id,
         actor_repr=actor_repr[:REPR_MAX_CHARS],
         attempt=attempt,
+        run_id=run_id,
     )

@@ -263,6 +263,7 @@ class Call:
             actor_id=self.now.actor_id,
             actor_repr=repr_of(actor) if actor is not None else "",
             attempt=self.now.attempt,
+            run_id=self.now.run_id,
         )
         # An error and the frames that it came through hold each other: what these frames
         # hold would stay until a garbage collection, which an idle worker never makes.

@@ -21,7 +21,7 @@ COLOURS = {
     "failed": "var(--jp-error-color1, #d32f2f)",
     "cancelled": "var(--jp-ui-font-color3, #9e9e9e)",
 }
-"""Of the states of tasks, in the order in which bars show them reversed."""
+"""Of the states of tasks; other words for a state are in the table below."""
 
 _STATES = {
     "blocked": "running",

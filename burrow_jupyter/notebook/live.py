@@ -186,6 +186,16 @@ class Live:
         self._follow(shown)
         return view
 
+    def show_failures(self, run: Run, text: str) -> views.FailuresView:
+        """Show a place for failures of a run beyond the first."""
+        view = views.FailuresView(run)
+        view.add(text)
+        shown = _Shown(view, run.session, run)
+        shown.last = view.bundle()
+        self._publish(shown, shown.last, "display_data", run.parent)
+        self._follow(shown)
+        return view
+
     def _strip_is_due(self, shown: _Shown) -> bool:
         view = shown.view
         assert isinstance(view, views.StripView), "asked of strips only"

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from burrow_jupyter.notebook.live import Live
     from burrow_jupyter.notebook.runs import Run, Runs
-    from burrow_jupyter.notebook.views import BarsView, Writer
+    from burrow_jupyter.notebook.views import BarsView, FailuresView, Writer
 
 
 SHOWN_MAX_CHARS = 300_000
 """Of the output of one run that is shown under its cell."""
+RUNS_REMEMBERED = 1_000
+"""Of which it is known that a failure was told."""
 LOG_MAX_BYTES = 200_000_000
 """Of the output of one run that is kept at all."""
 
@@ -39,6 +41,7 @@ class Output:
         self._runs = runs
         self._live = live
         self._bars: dict[int, BarsView] = {}  # by run
+        self._failures: dict[int, FailuresView | None] = {}  # by run; `None`: one was told
         self._kernel = kernel
         self._streams = {"stdout": sys.stdout, "stderr": sys.stderr}
         self.folder: Path | None = None
@@ -76,7 +79,21 @@ class Output:
         return bars.feed(writer, text)
 
     def _noticed(self, message: Any) -> None:
-        self.write(self._runs.find(message.run_id), "stderr", f"{message.text}\n")
+        run = self._runs.find(message.run_id)
+        if run is None or self._kernel is None:
+            self.write(run, "stderr", f"{message.text}\n")
+            return
+        # The first is told in full; hundreds of the same kind are one line.
+        told = self._failures.get(run.id)
+        if run.id not in self._failures:
+            self._failures[run.id] = None
+            self.write(run, "stderr", f"{message.text}\n")
+        elif told is None or told.final:
+            self._failures[run.id] = self._live.show_failures(run, message.text)
+        else:
+            told.add(message.text)
+        while len(self._failures) > RUNS_REMEMBERED:
+            del self._failures[next(iter(self._failures))]
 
     def write(self, run: Run | None, name: str, text: str) -> None:
         """Write text under the cell of a run; without one, where the notebook prints now."""

@@ -31,6 +31,7 @@ HTML_MAX = 200_000
 LIST_VALUES = 10
 LIST_VALUE_CHARS = 60
 ACTORS_SHOWN = 12
+FAILURES_NAMED = 5
 STRIP_AFTER_S = 0.5
 """A cell whose tasks take longer gets a line of its own."""
 _PHRASES = {
@@ -390,6 +391,43 @@ class BarsView(View):
         """Return a line a bar; one that its task has wiped out is gone."""
         text = "\n".join(bar.rstrip() for bar in list(self._bars.values()) if bar.strip())
         return {"text/plain": text, "text/html": html.view(html.code(text))}
+
+
+class FailuresView(View):
+    """Failures of a run that nobody asked for, beyond the first: how many of which kind."""
+
+    def __init__(self, run: Run) -> None:
+        """Count for one run."""
+        self._run = run
+        self._counts: dict[str, int] = {}
+
+    def add(self, text: str) -> None:
+        """One more has failed."""
+        if text not in self._counts and len(self._counts) >= FAILURES_NAMED:
+            text = "others"
+        self._counts[text] = self._counts.get(text, 0) + 1
+
+    def look(self, backend: Backend) -> None:
+        """See whether anybody is left who could fail."""
+        active = self._run.active
+        rows = backend.ask("describe runs", [self._run.id])
+        self.final = bool(rows) and not (active or rows[0]["running"] or rows[0]["ready"])
+
+    def lost(self) -> None:
+        """Nobody is left."""
+        self.final = True
+
+    def bundle(self) -> Bundle:
+        """Return one line for all, the kinds below it where there are several."""
+        counts = list(self._counts.items())
+        total = sum(count for _, count in counts)
+        head = f"{html.several(total, 'more task')} failed"
+        if len(counts) == 1:
+            head += f" like this: {counts[0][0]}"
+            counts = []
+        lines = [f"{count:,} x {text}" for text, count in counts]
+        shown = [html.line(html.mark("failed"), html.words(head)), *map(html.code, lines)]
+        return {"text/plain": "\n".join([head, *lines]), "text/html": html.view(*shown)}
 
 
 def view_of(shown: Any, show: Any) -> View | None:

@@ -267,3 +267,19 @@ def test_a_bar_that_wipes_itself_out_leaves_nothing(cells: Kernel):
 
     wait_until(lambda: run.displays and run.displays[0]["text/plain"] == "", 10, "an empty place")
     assert run.stderr == ""
+
+
+def test_hundreds_of_failures_are_one_line_more(cells: Kernel):
+    run = cells.run_ok(
+        "refs = [fail.remote('no salt') for _ in range(300)]; burrow.wait(refs, num_returns=300); del refs"
+    )
+    cells.run_ok("burrow.get(square.remote(2))")
+
+    wait_until(lambda: run.displays, 20, "the line for the others")
+    wait_until(
+        lambda: run.displays[-1]["text/plain"].startswith("299 more tasks failed like this: fail"),
+        20,
+        "all to be counted",
+    )
+    assert run.stderr.count("no salt") == 1
+    assert len(run.displays) == 1

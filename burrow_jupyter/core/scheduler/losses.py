@@ -115,6 +115,7 @@ def _died(
         task.attempt,
         worker.stop_reason,
         worker.said.decode(errors="replace") if worker.said_by == task.id else "",
+        task.run_id,
     )
 
 
