@@ -201,10 +201,10 @@ class Live:
         assert isinstance(view, views.StripView), "asked of strips only"
         if view.final or not view.takes_long:
             return False
-        # A list of futures shows the same, and more.
+        # A list of futures shows the same, and more; so does the one future of a single task.
+        same = views.FutureView if view.is_single else views.FuturesView
         return not any(
-            isinstance(other.view, views.FuturesView) and other.run is shown.run
-            for other in self._shown
+            isinstance(other.view, same) and other.run is shown.run for other in self._shown
         )
 
     # ---- following ---------------------------------------------------------------------

@@ -85,7 +85,7 @@ class Memory:
             made = " of ".join(part for part in (row.get("task", ""), row.get("run", "")) if part)
             lines.append(
                 f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
-                f"{made or 'put()':<20}  held by {held}"
+                f"{made:<20}  held by {held}"
             )
         if len(rows) > ROWS:
             lines.append(f"... and {len(rows) - ROWS:,} smaller ones: burrow.objects()")

@@ -95,8 +95,8 @@ class FutureView(View):
 
     def _fetch(self, backend: Backend, row: dict[str, Any]) -> None:
         if not row.get("exists"):
-            self._note = "nobody holds the result"
-        elif row.get("size_bytes", 0) > VALUE_MAX_BYTES:
+            return  # nobody holds the result any more
+        if row.get("size_bytes", 0) > VALUE_MAX_BYTES:
             self._note = f"{html.size(row['size_bytes'])}, get() fetches it"
         else:
             # Counted like a ref of the user's for as long as it takes, so that it stays.
@@ -308,6 +308,12 @@ class StripView(View):
     def takes_long(self) -> bool:
         """Whether the run is worth a line."""
         return bool(self._row) and self._row["elapsed_s"] >= STRIP_AFTER_S
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the run has launched one task only."""
+        states = ("finished", "failed", "cancelled", "running", "ready")
+        return sum(self._row.get(state, 0) for state in states) == 1
 
     def look(self, backend: Backend) -> None:
         """Ask."""

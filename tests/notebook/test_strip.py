@@ -125,3 +125,14 @@ def test_a_cell_that_works_in_batches_keeps_its_line(cells: Kernel):
 
     cells.wait(run)
     wait_for(run, "3 of 3 tasks done")
+
+
+def test_a_single_future_that_is_shown_gets_no_second_line(cells: Kernel):
+    door = f"gate-{uuid.uuid4().hex}"
+    run = cells.run_ok(f"ref = wait_for.remote({door!r}); ref", cell_id="single")
+    other, other_door = launch(cells, 1)
+    wait_for(other, "of 1 task done")
+
+    assert len(run.displays) == 1
+    assert "wait_for" in strip(run)
+    cells.run_ok(f"Path({door!r}).touch(); Path({other_door!r}).touch()")
