@@ -2,7 +2,7 @@
 
 from burrow.util import placement_group as _groups
 from burrow.util import queue, scheduling_strategies, state
-from burrow_jupyter.api.state import list_named_actors
+from burrow_jupyter.api.state import get_node_ip_address, list_named_actors
 from burrow_jupyter.api.util.actor_pool import ActorPool
 from burrow_jupyter.api.util.completion import as_completed, map_unordered
 from burrow_jupyter.api.util.serializers import (
@@ -22,6 +22,7 @@ __all__ = (
     "as_completed",
     "deregister_serializer",
     "get_current_placement_group",
+    "get_node_ip_address",
     "get_placement_group",
     "inspect_serializability",
     "list_named_actors",

@@ -25,6 +25,11 @@ def available_resources() -> dict[str, float]:
     return {name: amount for name, amount in free.items() if amount}
 
 
+def get_node_ip_address() -> str:
+    """Return the address under which this machine's processes reach each other."""
+    return "127.0.0.1"
+
+
 def nodes() -> list[dict[str, Any]]:
     """Return the machines of the burrow: this one, in the shape of Ray's list."""
     backend = context.backend()
@@ -33,7 +38,7 @@ def nodes() -> list[dict[str, Any]]:
             "NodeID": f"{backend.session:016x}",
             "Alive": True,
             "NodeManagerHostname": os.uname().nodename,
-            "NodeManagerAddress": "127.0.0.1",
+            "NodeManagerAddress": get_node_ip_address(),
             "Resources": dict(backend.totals),
             "alive": True,
         }

@@ -193,6 +193,14 @@ def _seconds(name: str, value: Any) -> None:
         raise ValueError(msg)
 
 
+def _strategy(name: str, value: Any) -> None:
+    if isinstance(value, str) and value not in ("DEFAULT", "SPREAD"):
+        msg = f'{name} must be "DEFAULT", "SPREAD" or one of burrow.util.scheduling_strategies, got {value!r}'
+        raise ValueError(msg)
+    if not isinstance(value, str) and type(value).__module__ == "builtins":
+        raise _type_error(name, "a str or one of burrow.util.scheduling_strategies", value)
+
+
 def _anything(name: str, value: Any) -> None:
     """Accept: an option that says where on a cluster to run means nothing on one machine."""
 
@@ -210,7 +218,7 @@ TABLE: dict[str, _Option] = {
     "object_store_memory": _Option(_quantity, _BOTH),
     "accelerator_type": _Option(_text, _BOTH),
     "runtime_env": _Option(_environment, _BOTH),
-    "scheduling_strategy": _Option(_anything, _BOTH),
+    "scheduling_strategy": _Option(_strategy, _BOTH),
     "placement_group": _Option(_anything, _BOTH),
     "placement_group_bundle_index": _Option(_anything, _BOTH),
     "placement_group_capture_child_tasks": _Option(_anything, _BOTH),

@@ -6,7 +6,11 @@ import pytest
 
 import burrow
 from burrow.util import placement_group, placement_group_table, remove_placement_group
-from burrow.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from burrow.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    NodeLabelSchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 from burrow.util.state import list_actors, list_nodes, list_tasks, summarize_tasks
 
 
@@ -51,6 +55,45 @@ def test_a_group_that_cannot_be(bundles, strategy, text):
         placement_group(bundles, strategy=strategy)
 
 
+def test_a_group_in_a_task_is_the_same_and_a_removed_one_is_used_no_more():
+    group = placement_group([{"CPU": 1}])
+
+    assert burrow.get(burrow.remote(lambda group: (group.id, group.wait(1))).remote(group)) == (
+        group.id,
+        True,
+    )
+    with pytest.raises(ValueError, match="bundle_index"):
+        PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=1)
+    with pytest.raises(TypeError, match="PlacementGroup"):
+        PlacementGroupSchedulingStrategy("group")
+    remove_placement_group(group)
+    assert not group.wait(1)
+    with pytest.raises(ValueError, match="removed"):
+        PlacementGroupSchedulingStrategy(group)
+
+
+def test_the_one_node_by_its_id_and_labels():
+    here = burrow.get_runtime_context().get_node_id()
+    for strategy in (
+        "SPREAD",
+        "DEFAULT",
+        NodeAffinitySchedulingStrategy(here),
+        NodeAffinitySchedulingStrategy("elsewhere", soft=True),
+        NodeLabelSchedulingStrategy(hard={}, soft={"zone": "a"}),
+    ):
+        assert burrow.get(one.options(scheduling_strategy=strategy).remote()) == 1
+    with pytest.raises(ValueError, match="no node 'elsewhere'"):
+        NodeAffinitySchedulingStrategy("elsewhere")
+    with pytest.raises(ValueError, match="zone"):
+        NodeLabelSchedulingStrategy(hard={"zone": "a"})
+
+
+@pytest.mark.parametrize(("strategy", "error"), [("PACK", ValueError), (5, TypeError)])
+def test_no_strategy(strategy, error):
+    with pytest.raises(error, match="scheduling_strategy"):
+        one.options(scheduling_strategy=strategy)
+
+
 def test_lists_by_the_names_of_ray():
     burrow.get(one.options(name="listed").remote())
 
@@ -58,7 +101,9 @@ def test_lists_by_the_names_of_ray():
     assert not list_tasks(filters=[("name", "=", "listed"), ("state", "!=", "finished")])
     assert len(list_tasks(limit=1)) == 1
     assert list_actors() == []
-    assert len(list_nodes()) == 1
+    assert [row["NodeManagerAddress"] for row in list_nodes()] == [
+        burrow.util.get_node_ip_address()
+    ]
     assert any(counts.get("finished") for counts in summarize_tasks().values())
     with pytest.raises(ValueError, match="filter"):
         list_tasks(filters=[("name", "~", "x")])

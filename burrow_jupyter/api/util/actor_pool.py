@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api.calls import get, wait
+from burrow_jupyter.api.exceptions import ActorDiedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +37,11 @@ class ActorPool:
             self._pending.append((fn, value))
             return
         actor = self._idle.pop()
-        result = fn(actor, value)
+        try:
+            result = fn(actor, value)
+        except BaseException:
+            self._idle.append(actor)
+            raise
         self._running[self._next_number] = (result, actor)
         self._next_number += 1
 
@@ -62,11 +67,12 @@ class ActorPool:
 
     def _forget(self) -> None:
         """Take what an earlier round has left, so that results do not mix."""
-        while self.has_next():
+        while self._running:
             try:
                 self.get_next_unordered()
             except Exception:  # noqa: BLE001, S112  # an earlier round's, that nobody asks for
                 continue
+        self._pending.clear()  # no actor is left that could run it
 
     # ---- taking ------------------------------------------------------------------------
 
@@ -82,11 +88,10 @@ class ActorPool:
             TimeoutError: it is not ready in `timeout` seconds; with `ignore_if_timedout`
                 it is skipped then.
             ValueError: `get_next_unordered` has taken some of this order.
+            RuntimeError: values wait, and no actor is left.
             Exception: of the call.
         """
-        if not self.has_next():
-            msg = "no more results to get"
-            raise StopIteration(msg)
+        self._check_next()
         if self._taken:
             msg = "get_next() cannot follow get_next_unordered() before all results were taken"
             raise ValueError(msg)
@@ -111,11 +116,10 @@ class ActorPool:
         Raises:
             StopIteration: nothing is pending.
             TimeoutError: none is ready in `timeout` seconds.
+            RuntimeError: values wait, and no actor is left.
             Exception: of the call.
         """
-        if not self.has_next():
-            msg = "no more results to get"
-            raise StopIteration(msg)
+        self._check_next()
         firsts = {_first(result): number for number, (result, _) in self._running.items()}
         ready, _ = wait(list(firsts), num_returns=1, timeout=timeout)
         if not ready:
@@ -130,21 +134,38 @@ class ActorPool:
             self._next_return += 1
         return self._take(number)
 
+    def _check_next(self) -> None:
+        if not self.has_next():
+            msg = "no more results to get"
+            raise StopIteration(msg)
+        if not self._running:
+            msg = (
+                f"{len(self._pending)} values wait in the pool, and it has no actor that lives; "
+                "push() one"
+            )
+            raise RuntimeError(msg)
+
     def _is_ready(self, result: Any, timeout: float) -> bool:
         refs = result if isinstance(result, list) else [result]
         ready, _ = wait(refs, num_returns=len(refs), timeout=timeout)
         return len(ready) == len(refs)
 
     def _take(self, number: int) -> Any:
-        result, _ = self._running[number]
+        result, actor = self._running[number]
+        died = False
         try:
             return get(result)
+        except ActorDiedError as error:
+            died = error.actor_id == actor._actor_id  # noqa: SLF001  # the API's own
+            raise
         finally:
-            self._end(number)
+            self._end(number, died=died)
 
-    def _end(self, number: int) -> None:
-        """An actor is free: give it what waits."""
+    def _end(self, number: int, *, died: bool = False) -> None:
+        """A call has ended: its actor, unless it died, gets what waits."""
         _, actor = self._running.pop(number)
+        if died:
+            return
         self._idle.append(actor)
         if self._pending:
             self.submit(*self._pending.popleft())

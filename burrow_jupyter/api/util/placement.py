@@ -8,7 +8,8 @@ resources as others do.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.calls import put
@@ -36,7 +37,9 @@ class PlacementGroup:
         self.bundle_specs = bundles
         self.strategy = strategy
         self.name = name
-        self.id = f"{context.backend().session:016x}{next(_numbers):016x}"
+        self.session = context.backend().session
+        self.id = f"{self.session:016x}{next(_numbers):016x}"
+        self.removed = False
 
     @property
     def bundle_count(self) -> int:
@@ -53,8 +56,8 @@ class PlacementGroup:
         return put(self)
 
     def wait(self, timeout_seconds: float = 30) -> bool:
-        """Say whether the group is placed within a time: it is."""
-        return self.id in _groups
+        """Say whether the group is placed within a time: it is, until it is removed."""
+        return not self.removed
 
     def __repr__(self) -> str:
         return f"PlacementGroup({self.name or self.id[-8:]}, {self.bundle_specs})"
@@ -107,6 +110,7 @@ def placement_group(
 
 def remove_placement_group(group: PlacementGroup) -> None:
     """Forget a group."""
+    group.removed = True
     _groups.pop(group.id, None)
 
 
@@ -116,7 +120,7 @@ def get_placement_group(name: str) -> PlacementGroup:
     Raises:
         ValueError: there is none.
     """
-    for group in _groups.values():
+    for group in _of_session():
         if name and group.name == name:
             return group
     msg = f"Failed to look up placement group with name: {name}"
@@ -126,14 +130,19 @@ def get_placement_group(name: str) -> PlacementGroup:
 def placement_group_table(group: PlacementGroup | None = None) -> dict[str, Any]:
     """Return facts about a group, or about all by id."""
     if group is None:
-        return {one.id: placement_group_table(one) for one in _groups.values()}
+        return {one.id: placement_group_table(one) for one in _of_session()}
     return {
         "placement_group_id": group.id,
         "name": group.name,
         "bundles": dict(enumerate(group.bundle_specs)),
         "strategy": group.strategy,
-        "state": "CREATED" if group.id in _groups else "REMOVED",
+        "state": "REMOVED" if group.removed else "CREATED",
     }
+
+
+def _of_session() -> list[PlacementGroup]:
+    session = context.backend().session
+    return [group for group in _groups.values() if group.session == session]
 
 
 def get_current_placement_group() -> PlacementGroup | None:
@@ -141,26 +150,74 @@ def get_current_placement_group() -> PlacementGroup | None:
     return None
 
 
-class PlacementGroupSchedulingStrategy(NamedTuple):
-    """Run in a group: `options(scheduling_strategy=...)`; on one machine that is anywhere."""
+@dataclass(frozen=True)
+class PlacementGroupSchedulingStrategy:
+    """Run in a group: `options(scheduling_strategy=...)`; on one machine that is anywhere.
+
+    Raises:
+        TypeError: not a placement group.
+        ValueError: it has no bundle of that index, or was removed.
+    """
 
     placement_group: PlacementGroup
     placement_group_bundle_index: int = -1
     placement_group_capture_child_tasks: bool | None = None
 
+    def __post_init__(self) -> None:
+        group: object = self.placement_group
+        if not isinstance(group, PlacementGroup):
+            msg = f"placement_group must be a PlacementGroup, got {type(group).__name__}"
+            raise TypeError(msg)
+        if not -1 <= self.placement_group_bundle_index < group.bundle_count:
+            msg = (
+                f"placement_group_bundle_index must be -1 (any) to {group.bundle_count - 1}, "
+                f"got {self.placement_group_bundle_index!r}"
+            )
+            raise ValueError(msg)
+        if group.removed:
+            msg = f"{group!r} was removed; make another with placement_group()"
+            raise ValueError(msg)
 
-class NodeAffinitySchedulingStrategy(NamedTuple):
-    """Run on a node: there is one."""
+
+@dataclass(frozen=True)
+class NodeAffinitySchedulingStrategy:
+    """Run on a node: there is one.
+
+    Raises:
+        InfeasibleError: it is another node, and not `soft`.
+    """
 
     node_id: str
     soft: bool = False
 
+    def __post_init__(self) -> None:
+        here = f"{context.backend().session:016x}"
+        if self.node_id != here and not self.soft:
+            msg = f"there is no node {self.node_id!r}: the one node is {here!r}; or say soft=True"
+            raise InfeasibleError(msg)
 
-class NodeLabelSchedulingStrategy(NamedTuple):
-    """Run on a node with labels: there is one node, and it has none."""
 
-    hard: dict[str, Any]
+@dataclass(frozen=True)
+class NodeLabelSchedulingStrategy:
+    """Run on a node with labels: there is one node, and it has none.
+
+    Raises:
+        InfeasibleError: `hard` asks for a label.
+    """
+
+    hard: dict[str, Any] | None = None
     soft: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.hard:
+            msg = f"the one node has no labels, so none of {', '.join(self.hard)}; use soft="
+            raise InfeasibleError(msg)
 
 
 PlacementGroup.__module__ = "burrow.util.placement_group"
+for _strategy in (
+    PlacementGroupSchedulingStrategy,
+    NodeAffinitySchedulingStrategy,
+    NodeLabelSchedulingStrategy,
+):
+    _strategy.__module__ = "burrow.util.scheduling_strategies"

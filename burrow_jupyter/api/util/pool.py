@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections import deque
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.calls import get, kill, wait
-from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util.batches import Outcome, Raised, run_batch
 from burrow_jupyter.core import resources
@@ -48,6 +49,59 @@ class _Process:
         return run_batch(call, items, go_on=True)
 
 
+class _Settler:
+    """A thread that gives results to those who wait and calls back, one at a time.
+
+    It ends when nothing has come for a while: a pool that is never closed leaves no thread.
+    """
+
+    IDLE_S = 0.2
+
+    def __init__(self) -> None:
+        self._ended: deque[Callable[[], None]] = deque()
+        self._lock = threading.Condition()
+        self._running = False
+        self._expected = 0
+
+    def expect(self) -> None:
+        """Count a result that will be added."""
+        with self._lock:
+            self._expected += 1
+
+    def wait_for_all(self, timeout_s: float) -> None:
+        """Wait until all that are expected are settled and their callbacks have returned."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._expected, timeout_s)
+
+    def add(self, settle: Callable[[], None]) -> None:
+        """Have a result settled: by calling this."""
+        with self._lock:
+            self._ended.append(settle)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="burrow-pool", daemon=True).start()
+            self._lock.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._lock.wait_for(lambda: self._ended, self.IDLE_S):
+                    self._running = False
+                    return
+                settle = self._ended.popleft()
+            try:
+                settle()
+            except Exception as error:  # noqa: BLE001  # of the user's callback, as in any thread
+                threading.excepthook(
+                    threading.ExceptHookArgs(
+                        (type(error), error, error.__traceback__, threading.current_thread())
+                    )
+                )
+            with self._lock:
+                self._expected -= 1
+                self._lock.notify_all()
+
+
 class AsyncResult:
     """The results of calls that were sent to a pool.
 
@@ -61,6 +115,7 @@ class AsyncResult:
         error_callback: Callable[[BaseException], object] | None,
         *,
         single: bool,
+        settler: _Settler,
     ) -> None:
         """Follow chunks of calls; of a `single` call the result is no list."""
         self._chunks = chunks
@@ -69,20 +124,36 @@ class AsyncResult:
         self._results: list[Any] = []
         self._error: BaseException | None = None
         self._callbacks = (callback, error_callback)
-        threading.Thread(target=self._follow, name="burrow-pool", daemon=True).start()
+        settler.expect()
+        self._left = len(chunks)
+        self._counting = threading.Lock()
+        for chunk in chunks:
+            done = functools.partial(self._chunk_ended, settler)
+            chunk._backend.when_done(chunk.id, done)  # noqa: SLF001  # the API's own
+        if not chunks:
+            settler.add(self._settle)
 
-    def _follow(self) -> None:
+    def _chunk_ended(self, settler: _Settler) -> None:
+        """Said by a thread that reads, which must not run the user's callbacks."""
+        with self._counting:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            settler.add(self._settle)
+
+    def _settle(self) -> None:
+        """All chunks have ended: take their results, and call back."""
         results: list[Any] = []
         error: BaseException | None = None
         try:
             for chunk in self._chunks:
-                for result in get(chunk).results:
+                for result in fetch(chunk).results:
                     if type(result) is Raised:
                         error = error or result.exception()
                     results.append(result)
         except BaseException as raised:  # noqa: BLE001  # the process died, or the burrow ended
             error = raised
-        self._results, self._error = results, error
+        self._results, self._error, self._chunks = results, error, []
         self._done.set()
         callback, error_callback = self._callbacks
         if error is None and callback is not None:
@@ -232,6 +303,7 @@ class Pool:
         self._turn = itertools.cycle(range(self.size))
         self._under_way: list[ObjectRef[Any]] = []
         self._closed = False
+        self._settler = _Settler()
         get([process.ping.remote() for process in self._processes])
 
     def send(self, function: Callable[..., Any], items: list[Item]) -> ObjectRef[Any]:
@@ -278,7 +350,7 @@ class Pool:
         """Send a call; return at once. Refs among the arguments are waited for."""
         self._check(func)
         ref = self.send(func, [(tuple(args or ()), dict(kwargs or {}))])
-        return AsyncResult([ref], callback, error_callback, single=True)
+        return AsyncResult([ref], callback, error_callback, single=True, settler=self._settler)
 
     # ---- many --------------------------------------------------------------------------
 
@@ -335,7 +407,7 @@ class Pool:
         size = _chunk(chunksize) or max(1, -(-len(items) // (CHUNKS_AHEAD * self.size)))
         starts = range(0, len(items), size)
         refs = [self.send(func, items[start : start + size]) for start in starts]
-        return AsyncResult(refs, callback, error_callback, single=False)
+        return AsyncResult(refs, callback, error_callback, single=False, settler=self._settler)
 
     def imap(
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = 1
@@ -378,6 +450,7 @@ class Pool:
             raise ValueError(msg)
         if self._under_way:
             wait(self._under_way, num_returns=len(self._under_way))
+        self._settler.wait_for_all(JOIN_WITHIN_S)
         processes, self._processes = self._processes, []
         ends = [process.__ray_terminate__.remote() for process in processes]
         if ends:

@@ -6,11 +6,13 @@ import asyncio
 import queue
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api.calls import get, kill
+from burrow_jupyter.api.calls import cancel, get, kill, wait
 from burrow_jupyter.api.remote import remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from burrow_jupyter.api.refs import ObjectRef
 
 
 class Empty(queue.Empty):  # the standard library's name
@@ -70,13 +72,13 @@ class Queue:
             ValueError: a negative timeout.
         """
         _check(timeout)
-        if not get(self.actor.put.remote(item, timeout if block else 0)):
+        if not _result(self.actor.put.remote(item, timeout if block else 0)):
             raise Full
 
     async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ASYNC109, FBT001, FBT002  # as above
         """Add an item, in a coroutine; as `put`."""
         _check(timeout)
-        if not await self.actor.put.remote(item, timeout if block else 0):
+        if not await _awaited(self.actor.put.remote(item, timeout if block else 0)):
             raise Full
 
     def put_nowait(self, item: Any) -> None:
@@ -95,7 +97,7 @@ class Queue:
             ValueError: a negative timeout.
         """
         _check(timeout)
-        found = get(self.actor.get.remote(timeout if block else 0))
+        found = _result(self.actor.get.remote(timeout if block else 0))
         if not found:
             raise Empty
         return found[0]
@@ -103,7 +105,7 @@ class Queue:
     async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ASYNC109, FBT001, FBT002  # as above
         """Take the first item, in a coroutine; as `get`."""
         _check(timeout)
-        found = await self.actor.get.remote(timeout if block else 0)
+        found = await _awaited(self.actor.get.remote(timeout if block else 0))
         if not found:
             raise Empty
         return found[0]
@@ -158,10 +160,26 @@ class Queue:
             grace_period_s: seconds to wait for them.
         """
         if not force:
-            from burrow_jupyter.api.calls import wait  # noqa: PLC0415  # only here
-
             wait([self.actor.__ray_terminate__.remote()], timeout=grace_period_s)
         kill(self.actor, no_restart=True)
+
+
+def _result(ref: ObjectRef[Any]) -> Any:
+    """Return what a call gives; who is interrupted waits no more in the queue either."""
+    try:
+        return get(ref)
+    except KeyboardInterrupt:
+        cancel(ref)
+        raise
+
+
+async def _awaited(ref: ObjectRef[Any]) -> Any:
+    """As `_result`, in a coroutine: it may be cancelled, as by `asyncio.wait_for`."""
+    try:
+        return await ref
+    except asyncio.CancelledError:
+        cancel(ref)
+        raise
 
 
 def _check(timeout: float | None) -> None:

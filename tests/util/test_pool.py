@@ -1,0 +1,116 @@
+"""multiprocessing.Pool: callbacks, the end, and what becomes of results when processes die."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+import burrow
+from burrow.util.multiprocessing import Pool
+from helpers.gates import leave_trace, pass_gate
+from helpers.wait import wait_until
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared():
+    burrow.init(num_cpus=2)
+    yield
+    burrow.shutdown()
+
+
+def test_join_returns_after_the_last_callback():
+    heard = []
+    pool = Pool(2)
+    results = [pool.apply_async(abs, (-x,), callback=heard.append) for x in range(200)]
+    pool.close()
+    pool.join()
+
+    assert sorted(heard) == list(range(200))
+    assert [result.get(0) for result in results] == list(range(200))
+
+
+def test_callbacks_come_one_at_a_time_and_one_that_raises_ends_nothing(monkeypatch):
+    told, most, busy = [], [], threading.Lock()
+    monkeypatch.setattr(threading, "excepthook", lambda facts: told.append(facts.exc_type))
+
+    def callback(value):
+        most.append(busy.acquire(blocking=False))
+        busy.release()
+        if value == 3:
+            raise LookupError
+
+    with Pool(2) as pool:
+        results = [pool.apply_async(abs, (-x,), callback=callback) for x in range(50)]
+        assert [result.get(20) for result in results] == list(range(50))
+        wait_until(lambda: len(most) == 50, 20, "the callbacks")
+
+    assert all(most)
+    assert told == [LookupError]
+
+
+def test_many_results_need_no_thread_each(tmp_path):
+    gate = str(tmp_path / "gate")
+    with Pool(1) as pool:
+        results = [pool.apply_async(pass_gate, (gate,)) for _ in range(100)]
+        assert threading.active_count() < 50
+        leave_trace(gate)
+        for result in results:
+            result.get(30)
+
+
+def test_terminate_fails_what_runs(tmp_path):
+    pool = Pool(1)
+    result = pool.apply_async(pass_gate, (str(tmp_path / "never"),))
+
+    pool.terminate()
+    pool.join()
+
+    with pytest.raises(burrow.exceptions.RayActorError):
+        result.get(20)
+    assert not result.successful()
+
+
+def test_a_process_that_dies_fails_its_calls():
+    with Pool(1) as pool:
+        heard = []
+        result = pool.apply_async(os._exit, (1,), error_callback=heard.append)
+        with pytest.raises(burrow.exceptions.ActorDiedError):
+            result.get(30)
+        wait_until(lambda: heard, 20, "the error callback")
+    assert len(heard) == 1
+
+
+def test_an_empty_map_ends_at_once():
+    heard = []
+    with Pool(1) as pool:
+        assert pool.map_async(abs, [], callback=heard.append).get(20) == []
+        wait_until(lambda: heard, 20, "the callback")
+    assert heard == [[]]
+
+
+def test_a_task_may_have_a_pool(tmp_path):
+    @burrow.remote
+    def nested(gate):
+        pool = Pool(1)
+        result = pool.apply_async(pass_gate, (gate,))
+        leave_trace(gate)
+        result.get(20)
+        pool.terminate()
+        return True
+
+    assert burrow.get(nested.remote(str(tmp_path / "gate")))
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"processes": 0}, ValueError),
+        ({"initializer": 1}, TypeError),
+        ({"maxtasksperchild": 0}, ValueError),
+    ],
+)
+def test_bad_input(given, error):
+    with pytest.raises(error, match=next(iter(given))):
+        Pool(**given)
