@@ -599,6 +599,13 @@ class InlineBackend:
         """Call back: it is done."""
         callback()
 
+    def was_shown(self, ids: Sequence[int]) -> None:
+        """A failure among these needs no notice; see `Backend.was_shown`."""
+        for object_id in ids:
+            found = self._objects.get(object_id)
+            if found is not None:
+                found.asked = True
+
     def awaits_no_more(self) -> None:
         """Nothing ever waits."""
 

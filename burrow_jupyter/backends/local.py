@@ -287,6 +287,13 @@ class LocalBackend:
         """Call back when an object is there; see `Backend.when_done`."""
         self.client.when_done(object_id, callback, _awaiting_task() if awaited else 0)
 
+    def was_shown(self, ids: Sequence[int]) -> None:
+        """A failure among these needs no notice; see `Backend.was_shown`."""
+        for object_id in ids:
+            entry = self._entries.get(object_id)
+            if entry is not None:
+                entry.asked = True
+
     def awaits_no_more(self) -> None:
         """The running task goes on; see `Backend.awaits_no_more`."""
         task_id = _awaiting_task()

@@ -147,6 +147,9 @@ class Backend(Protocol):
         With `awaited` the running task waits for it, and its CPU is free meanwhile.
         """
 
+    def was_shown(self, ids: Sequence[int]) -> None:
+        """The user has seen how these ended: a failure among them needs no notice."""
+
     def awaits_no_more(self) -> None:
         """The running task has given up waiting for what it awaited."""
 

@@ -1,6 +1,7 @@
 """What futures, lists of futures and actors look like, from first sight to final state.
 
-A view holds ids, never refs: showing a thing does not keep it alive. `look` asks the
+A view of futures holds them until it is final, so that it can show what became of them,
+and no longer: showing a thing does not keep it alive. `look` asks the
 head how things stand; `bundle` is what is shown, and saved.
 """
 
@@ -79,6 +80,7 @@ class FutureView(View):
     def __init__(self, ref: refs.ObjectRef[Any], show: Any) -> None:
         """Args: show: formats a value: `(text, html)`."""
         self._id = ref.id
+        self._ref: refs.ObjectRef[Any] | None = ref
         self._show = show
         self._row: dict[str, Any] = {"state": "waiting"}
         self._value: tuple[str, str] | None = None
@@ -92,6 +94,8 @@ class FutureView(View):
             self.final = True
             if row["state"] == "finished":
                 self._fetch(backend, row)
+            backend.was_shown([self._id])
+            self._ref = None
 
     def _fetch(self, backend: Backend, row: dict[str, Any]) -> None:
         if not row.get("exists"):
@@ -99,11 +103,8 @@ class FutureView(View):
         if row.get("size_bytes", 0) > VALUE_MAX_BYTES:
             self._note = f"{html.size(row['size_bytes'])}, get() fetches it"
         else:
-            # Counted like a ref of the user's for as long as it takes, so that it stays.
-            backend.adopt(self._id)
-            held: refs.ObjectRef[Any] = refs.ObjectRef(self._id, backend)
             try:
-                value = backend.get([held.id], 5.0)[0]
+                value = backend.get([self._id], 5.0)[0]
             except Exception:  # noqa: BLE001  # freed, or its type cannot be rebuilt here
                 self._note = "get() shows the result"
             else:
@@ -113,6 +114,7 @@ class FutureView(View):
         """The burrow ended before the task did."""
         self._row = {**self._row, "state": "cancelled", "error": "the burrow has ended"}
         self.final = True
+        self._ref = None
 
     def bundle(self) -> Bundle:
         """Return state and name, then what came of it."""
@@ -146,6 +148,7 @@ class FuturesView(View):
     def __init__(self, many: Sequence[refs.ObjectRef[Any]], show: Any) -> None:
         """Args: show: formats a value: `(text, html)`."""
         self._ids = [ref.id for ref in many]
+        self._refs = list(many)
         self._show = show
         self._counts: dict[str, int] = {"waiting": len(self._ids)}
         self._names: dict[str, int] = {}
@@ -163,6 +166,8 @@ class FuturesView(View):
         if not any(counts.get(state) for state in UNFINISHED):
             self.final = True
             self._finish(backend)
+            backend.was_shown(self._ids)
+            self._refs = []
 
     def _finish(self, backend: Backend) -> None:
         if self._counts.get("failed"):
@@ -178,11 +183,8 @@ class FuturesView(View):
             return
         if sum(row.get("size_bytes", 0) for row in rows) > VALUE_MAX_BYTES:
             return
-        for object_id in first:
-            backend.adopt(object_id)
-        held: list[refs.ObjectRef[Any]] = [refs.ObjectRef(i, backend) for i in first]
         try:
-            values = backend.get([ref.id for ref in held], 5.0)
+            values = backend.get(first, 5.0)
         except Exception:  # noqa: BLE001  # freed, or a type that cannot be rebuilt here
             return
         parts = []
@@ -202,6 +204,7 @@ class FuturesView(View):
         self._counts = {**done, "cancelled": done.get("cancelled", 0) + open_}
         self._error = self._error or "the burrow has ended"
         self.final = True
+        self._refs = []
 
     def bundle(self) -> Bundle:
         """Return how many are done of how many, and a bar."""
@@ -313,7 +316,7 @@ class StripView(View):
     def is_single(self) -> bool:
         """Whether the run has launched one task only."""
         states = ("finished", "failed", "cancelled", "running", "ready")
-        return sum(self._row.get(state, 0) for state in states) == 1
+        return sum(int(self._row.get(state, 0)) for state in states) == 1
 
     def look(self, backend: Backend) -> None:
         """Ask."""

@@ -265,3 +265,26 @@ def slow(path):
         assert part in output["data"]["text/plain"]
         assert "soup" in output["data"]["text/html"]
         assert set(output["data"]) == {"text/plain", "text/html"}
+
+
+def test_a_future_without_a_name_is_shown_to_its_end(cells: Kernel):
+    door = gate()
+    one = cells.run_ok(f"wait_for.remote({door!r}, 'soup')")
+    many = cells.run_ok(f"[wait_for.remote({door!r}, n) for n in range(2)]")
+    wait_for_text(one, "running")
+    cells.run_ok("1 + 1")
+
+    cells.run_ok(f"Path({door!r}).touch()")
+
+    assert wait_for_text(one, "finished").endswith("'soup'")
+    assert wait_for_text(many, "2 of 2 done").endswith("[0, 1]")
+
+
+def test_a_failure_that_was_shown_is_not_told_again(cells: Kernel):
+    run = cells.run_ok("fail.remote('no salt')")
+    wait_for_text(run, "failed")
+    for code in ("1", "2", "burrow.get(square.remote(1))"):
+        later = cells.run_ok(code)
+        assert "no salt" not in later.stderr
+
+    assert run.stderr == ""
