@@ -9,6 +9,7 @@ import pytest
 
 import burrow
 from burrow import exceptions
+from burrow.util.queue import Empty, Full, Queue
 from conformance.calls import Counter, add, fail
 
 
@@ -27,6 +28,17 @@ def test_nothing_waits():
     assert burrow.get(ref, timeout=0) == 2
     burrow.cancel(ref)
     assert burrow.get(ref) == 2
+
+
+def test_a_queue_does_not_wait_for_what_cannot_come():
+    shelf = Queue(maxsize=1)
+
+    with pytest.raises(Empty):
+        shelf.get()
+    shelf.put("jam")
+    with pytest.raises(Full):
+        shelf.put("more jam")
+    assert shelf.get() == "jam"
 
 
 def test_there_is_no_process_of_its_own():

@@ -6,6 +6,7 @@ import asyncio
 import queue
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.api import context
 from burrow_jupyter.api.calls import cancel, get, kill, wait
 from burrow_jupyter.api.remote import remote
 
@@ -25,6 +26,8 @@ class Full(queue.Full):  # the standard library's name
 
 class Queue:
     """Shared by passing it on: every copy is the same queue. Needs no CPU.
+
+    In inline mode it never waits, but raises `Empty` or `Full` at once.
 
     Args:
         maxsize: most items; 0 or less: no limit.
@@ -62,6 +65,15 @@ class Queue:
         """Say whether nothing more fits in now."""
         return 0 < self.maxsize <= self.size()
 
+    def _patience(self, block: bool, timeout: float | None) -> float | None:  # noqa: FBT001  # the caller's
+        """Return for how many seconds the actor is to wait."""
+        if timeout is not None and timeout < 0:
+            msg = f"timeout must not be negative, got {timeout!r}"
+            raise ValueError(msg)
+        if context.backend().name == "inline":
+            return 0  # one call runs at a time: nobody could end the wait
+        return timeout if block else 0
+
     # ---- one item ----------------------------------------------------------------------
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002  # as in the standard library
@@ -71,14 +83,12 @@ class Queue:
             Full: there was no room.
             ValueError: a negative timeout.
         """
-        _check(timeout)
-        if not _result(self.actor.put.remote(item, timeout if block else 0)):
+        if not _result(self.actor.put.remote(item, self._patience(block, timeout))):
             raise Full
 
     async def put_async(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ASYNC109, FBT001, FBT002  # as above
         """Add an item, in a coroutine; as `put`."""
-        _check(timeout)
-        if not await _awaited(self.actor.put.remote(item, timeout if block else 0)):
+        if not await _awaited(self.actor.put.remote(item, self._patience(block, timeout))):
             raise Full
 
     def put_nowait(self, item: Any) -> None:
@@ -96,16 +106,14 @@ class Queue:
             Empty: there was none.
             ValueError: a negative timeout.
         """
-        _check(timeout)
-        found = _result(self.actor.get.remote(timeout if block else 0))
+        found = _result(self.actor.get.remote(self._patience(block, timeout)))
         if not found:
             raise Empty
         return found[0]
 
     async def get_async(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ASYNC109, FBT001, FBT002  # as above
         """Take the first item, in a coroutine; as `get`."""
-        _check(timeout)
-        found = await _awaited(self.actor.get.remote(timeout if block else 0))
+        found = await _awaited(self.actor.get.remote(self._patience(block, timeout)))
         if not found:
             raise Empty
         return found[0]
@@ -180,12 +188,6 @@ async def _awaited(ref: ObjectRef[Any]) -> Any:
     except asyncio.CancelledError:
         cancel(ref)
         raise
-
-
-def _check(timeout: float | None) -> None:
-    if timeout is not None and timeout < 0:
-        msg = f"timeout must not be negative, got {timeout!r}"
-        raise ValueError(msg)
 
 
 class _Items:
