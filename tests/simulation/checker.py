@@ -51,6 +51,10 @@ class Facts:
         self.segments: dict[str, Client] = {}
         self.reading: Counter[str] = Counter()
         self.seen: dict[Client, Counter[str]] = {}
+        self.dead_actors: set[int] = set()
+        self.to_cancel: set[int] = set()
+        self.sent: dict[Client, dict[int, None]] = {}
+        self.returned: dict[int, tuple[list[int], int]] = {}
         self._serial = 0
 
     # ---- values ----------------------------------------------------------------------
@@ -104,6 +108,16 @@ class Facts:
         elif isinstance(message, messages.Done):
             for number, value in enumerate(message.values):
                 self.made(message.task_id + number, value)
+            self.sent.get(client, {}).pop(message.task_id, None)
+        elif isinstance(message, messages.Returned):
+            sent = self.sent.get(client, {})
+            self._comes_back([i for i in message.task_ids if i in sent])
+            for task_id in message.task_ids:
+                sent.pop(task_id, None)
+        elif isinstance(message, messages.Cancel):
+            self._cancels(message)
+        elif isinstance(message, messages.Kill) and message.no_restart:
+            self.dead_actors.add(message.actor_id)
 
     def said(self, client: Client, message: Any) -> None:
         """The head sends a message."""
@@ -115,8 +129,35 @@ class Facts:
                 message.task_id not in self.cancelled,
                 f"{message.task_id:x} is sent although it was cancelled",
             )
+            self._in_turn(client, message)
         elif isinstance(message, messages.Interrupt):
             self.cancelled.add(message.task_id)
+
+    def _cancels(self, message: messages.Cancel) -> None:
+        state = self.world.state
+        record = state.objects.get(message.object_id)
+        task = state.tasks.get(message.object_id) or (record.task if record is not None else None)
+        doomed = {task.id} if task is not None else set()
+        found = len(doomed)
+        while found and message.recursive:
+            children = {t.id for t in state.tasks.values() if t.parent in doomed} - doomed
+            doomed |= children
+            found = len(children)
+        self.to_cancel |= doomed
+
+    def _comes_back(self, task_ids: list[int]) -> None:
+        """A worker has these no more, whether it gave them back or died: they keep their order."""
+        last = [-1]
+        for index, task_id in enumerate(task_ids):
+            self.returned[task_id] = (last, index)
+
+    def _in_turn(self, client: Client, run: messages.Run) -> None:
+        if run.method:
+            return
+        self.sent.setdefault(client, {})[run.task_id] = None
+        last, index = self.returned.pop(run.task_id, ([-1], 0))
+        self.world.require(index > last[0], f"{run.task_id:x} came back, and is sent out of turn")
+        last[0] = index
 
     def _failed(self, message: messages.Deliver) -> None:
         """A call that failed for crashes, or raised, was tried as often as it may be, exactly."""
@@ -133,6 +174,7 @@ class Facts:
 
     def exited(self, client: Client) -> None:
         """The head knows that a process is gone: it reads nothing any more."""
+        self._comes_back(list(self.sent.pop(client, {})))
         for name, count in self.seen.pop(client, Counter()).items():
             self.reading[name] -= count
 
@@ -280,11 +322,20 @@ def check_progress(world: World) -> None:
             world.require(process is not None, f"{task.id:x} is leased to no process")
         if task.state is TaskState.BLOCKED:
             _check_blocked(world, task)
+        orphan = task.client.role == "driver" and task.client.peer < 0
+        world.require(task.cancelled or not orphan, f"{task.id:x} goes on without its driver")
     for worker in state.workers.values():
         world.require(worker.id in world.workers, f"worker {worker.id} has no process")
         if len(worker.assigned) > 1 and worker.actor is None and not worker.taking_back:
             _check_held_ahead(world, worker)
-    world.facts.check_claims()
+    facts = world.facts
+    for task_id in facts.to_cancel:
+        known = state.tasks.get(task_id)
+        world.require(known is None or known.cancelled, f"{task_id:x} is not cancelled")
+    facts.to_cancel.clear()
+    for key, actor_id in state.names.items():
+        world.require(actor_id not in facts.dead_actors, f"{key} is a killed actor's name")
+    facts.check_claims()
 
 
 def _check_blocked(world: World, task: TaskRecord) -> None:
@@ -299,7 +350,8 @@ def _check_blocked(world: World, task: TaskRecord) -> None:
 
 def _check_held_ahead(world: World, worker: Any) -> None:
     """What is held ahead while it could run elsewhere is fetched soon."""
-    if worker.blocked or worker.queue is None:
+    world.require(not worker.blocked, f"worker {worker.id} waits, and keeps what it holds ahead")
+    if worker.queue is None:
         return
     if not leases.fits(world.state, worker.queue.shape):
         return

@@ -94,6 +94,7 @@ class Programs:
         self.frees = rng.random() < 0.2
         self.keeps = rng.random() < 0.3  # actors keep refs, perhaps on what leads to themselves
         self.wild = rng.random() < 0.7  # cancels, kills
+        self.for_gpus = rng.choice([0.0, 0.5]) if world.gpus else 0.0  # tasks of parts of them
         self.budget = 12 * actions  # calls in all, against avalanches
 
     # ---- drivers ---------------------------------------------------------------------
@@ -224,7 +225,10 @@ class Programs:
     def _do_cancel(self, driver: Driver) -> Steps:
         rng = self.world.random
         if self.wild:
-            for object_id in self._some(self._objects(driver), 3):
+            pool = self._objects(driver)
+            if rng.random() < 0.7:  # what is there already is not worth it
+                pool = [i for i in pool if driver.entries[i].state == PENDING]
+            for object_id in self._some(pool, 3):
                 driver.post(messages.Cancel(object_id, rng.random() < 0.3, rng.random() < 0.7))
         yield 0.0
 
@@ -331,6 +335,8 @@ class Programs:
     def _shape(self, *, nested: bool) -> resources.Shape:
         world = self.world
         rng = world.random
+        if self.for_gpus and rng.random() < self.for_gpus:
+            return ((resources.GPU, rng.choice([UNIT // 2, UNIT // 4, 3 * UNIT // 4])),)
         kind = rng.random()
         if kind < 0.55:
             return ((CPU, UNIT),)

@@ -289,6 +289,8 @@ def _await_actor(state: State, actor: ActorRecord, task: TaskRecord) -> deque[Ta
 def on_kill(state: State, actor: ActorRecord, *, no_restart: bool) -> None:
     """End an actor's process at once; it counts as a crash unless `no_restart`."""
     if actor.state is ActorState.DEAD:
+        if no_restart:
+            _free_name(state, actor)  # that a crashed one keeps
         return
     worker = actor.worker
     if no_restart:
