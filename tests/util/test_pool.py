@@ -22,8 +22,14 @@ def shared():
 
 def test_join_returns_after_the_last_callback():
     heard = []
+
+    def callback(value):
+        if value == 199:
+            threading.Event().wait(0.5)  # the work itself: join must outlast it
+        heard.append(value)
+
     pool = Pool(2)
-    results = [pool.apply_async(abs, (-x,), callback=heard.append) for x in range(200)]
+    results = [pool.apply_async(abs, (-x,), callback=callback) for x in range(200)]
     pool.close()
     pool.join()
 
