@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, Failure, UserError
-from burrow_jupyter.core.ids import IdMint
+from burrow_jupyter.core.ids import IdMint, short
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
 from burrow_jupyter.core.scheduler import commands
@@ -225,8 +225,9 @@ class Worker(Client):
     def end(
         self, task: int, *values: Value | bytes, failure: Failure | None = None, **how: Any
     ) -> None:
-        """End a call, with `b"value"` unless something else is given."""
+        """End a call after a tenth of a second, with `b"value"`, unless something else is said."""
         self.runs.remove(task)
+        how.setdefault("micros", 100_000)
         results = [Value(v) if isinstance(v, bytes) else v for v in values] or [Value(b"value")]
         self.say(messages.Done(task, [] if failure else results, failure, **how))
 
@@ -325,7 +326,9 @@ class Burrow:
 
     def worker_of(self, task: int) -> Worker:
         """Return the worker that a call was sent to."""
-        return next(w for w in self.workers.values() if task in w.runs)
+        found = [w for w in self.workers.values() if task in w.runs]
+        assert found, f"no worker has {short(task)}; they have {self.running()}"
+        return found[0]
 
     def worker_for(self, actor: int) -> Worker:
         """Return the worker that is to be, or is, an actor."""

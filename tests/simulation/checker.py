@@ -53,6 +53,8 @@ class Facts:
         self.seen: dict[Client, Counter[str]] = {}
         self.dead_actors: set[int] = set()
         self.to_cancel: set[int] = set()
+        self.cancelled_runs: set[int] = set()
+        self.to_die: set[int] = set()
         self.sent: dict[Client, dict[int, None]] = {}
         self.returned: dict[int, tuple[list[int], int]] = {}
         self._serial = 0
@@ -116,8 +118,15 @@ class Facts:
                 sent.pop(task_id, None)
         elif isinstance(message, messages.Cancel):
             self._cancels(message)
+        elif isinstance(message, messages.CancelRun):
+            self.cancelled_runs.add(message.run_id)
+        elif isinstance(message, messages.Submit | messages.Call):
+            parent = self.world.state.tasks.get(message.parent)
+            if parent is not None and parent.cancelled and parent.run_id in self.cancelled_runs:
+                self.to_cancel.add(message.task_id)
         elif isinstance(message, messages.Kill) and message.no_restart:
-            self.dead_actors.add(message.actor_id)
+            # Another may kill what its maker has not told the head of yet: that comes to nothing.
+            self.dead_actors |= {message.actor_id} & self.world.state.actors.keys()
 
     def said(self, client: Client, message: Any) -> None:
         """The head sends a message."""
@@ -137,13 +146,11 @@ class Facts:
         state = self.world.state
         record = state.objects.get(message.object_id)
         task = state.tasks.get(message.object_id) or (record.task if record is not None else None)
-        doomed = {task.id} if task is not None else set()
-        found = len(doomed)
-        while found and message.recursive:
-            children = {t.id for t in state.tasks.values() if t.parent in doomed} - doomed
-            doomed |= children
-            found = len(children)
-        self.to_cancel |= doomed
+        found = {task.id} if task is not None else set()
+        while found:
+            self.to_cancel |= found
+            children = {t.id for t in state.tasks.values() if t.parent in found}
+            found = children - self.to_cancel if message.recursive else set()
 
     def _comes_back(self, task_ids: list[int]) -> None:
         """A worker has these no more, whether it gave them back or died: they keep their order."""
@@ -177,6 +184,15 @@ class Facts:
         self._comes_back(list(self.sent.pop(client, {})))
         for name, count in self.seen.pop(client, Counter()).items():
             self.reading[name] -= count
+
+    def crashed_in(self, worker: Worker, task_id: int) -> None:
+        """The head is about to hear of a death during a task: what that has made must end."""
+        if task_id and worker.actor is None:
+            self.to_die |= {
+                actor.id
+                for actor in self.world.state.actors.values()
+                if actor.parent == task_id and not actor.options.detached
+            }
 
     # ---- calls -----------------------------------------------------------------------
 
@@ -333,6 +349,11 @@ def check_progress(world: World) -> None:
         known = state.tasks.get(task_id)
         world.require(known is None or known.cancelled, f"{task_id:x} is not cancelled")
     facts.to_cancel.clear()
+    for actor_id in facts.to_die:
+        actor = state.actors.get(actor_id)
+        dead = actor is None or actor.state is ActorState.DEAD
+        world.require(dead, f"actor {actor_id:x} outlives the task that made it, and crashed")
+    facts.to_die.clear()
     for key, actor_id in state.names.items():
         world.require(actor_id not in facts.dead_actors, f"{key} is a killed actor's name")
     facts.check_claims()

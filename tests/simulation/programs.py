@@ -506,6 +506,8 @@ class Programs:
                 actor_id, code_id, options, args, deps, list(range(len(deps))), 0, parent
             )
         )
+        if self.frees and deps and rng.random() < 0.5:
+            client.post(messages.Free(deps[:1]))
         if not name:
             return actor_id
         client.flush()
@@ -609,6 +611,8 @@ class Programs:
         except Interrupted:
             if not script.catches or options.generator:
                 raise
+            if rng.random() < 0.5:  # who goes on after it was cancelled may begin more
+                yield from self._step("submit", worker, run, script, refs, clean)
         if self.keeps and worker.actor is not None and refs and rng.random() < 0.3:
             kept = refs.pop()  # into the actor's state
             worker.state_refs.append(kept)
@@ -718,7 +722,7 @@ _ACTIONS = {
     "get": 10,
     "drop": 8,
     "cancel": 4,
-    "cancel_run": 1,
+    "cancel_run": 2,
     "free": 2,
     "actor": 6,
     "call": 14,

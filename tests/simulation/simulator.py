@@ -205,6 +205,7 @@ class World:
             if wire is not None:
                 wire.open = False
             self.facts.exited(worker)
+            self.facts.crashed_in(worker, running)
             self.scheduler.exited(worker.number, code, signal, running, self.now)
             self.after_step()
 

@@ -321,6 +321,8 @@ def _check_actor(state: State, actor: ActorRecord, refs: int) -> None:
     if actor.worker is not None:
         _require(actor.worker.actor is actor, "its worker is another's:", actor.id)
         _require(actor.worker.id in state.workers, "its worker is gone:", actor.id)
+        stopping = actor.worker.state is WorkerState.STOPPING
+        _require(not stopping, "its worker was told to end:", actor.id)
     waits = actor.state in (ActorState.PENDING, ActorState.RESTARTING) and not actor.missing
     listed = actor.id in state.unplaced
     _require(waits == listed, f"{word}, to be placed: {listed}:", actor.id)
