@@ -258,7 +258,7 @@ def test_calls_without_retries_fail_with_what_has_happened(two, driver):
 
 
 def test_a_call_is_tried_no_more_often_than_was_said_over_restarts(two, driver):
-    actor, worker = alive(driver, max_restarts=FOREVER)
+    actor, _ = alive(driver, max_restarts=FOREVER)
     call = driver.call(actor, "cook", retries=2)
 
     starts = 1
