@@ -15,11 +15,11 @@ import msgspec
 from burrow_jupyter.core import feed, limits
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import queries
-from burrow_jupyter.core.scheduler.records import ActorState, TaskState, WorkerState
+from burrow_jupyter.core.scheduler.records import TaskState, WorkerState
 from burrow_jupyter.engine.sampling import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from burrow_jupyter.core.scheduler.state import State
 
@@ -53,6 +53,7 @@ class Publisher:
         self._due: float | None = None
         self._live_rows: set[str] = set()
         self._ended_rows: dict[str, None] = {}
+        self._actor_rows: set[int] = set()
 
     def due(self) -> float | None:
         """Return when `frames` wants to be called next, `None` if nobody looks."""
@@ -130,6 +131,7 @@ class Publisher:
         self._ended_rows.update((short(t.id), None) for t in ended)
         self._live_rows.update(short(t.id) for t in running)
         actors = {a.id: a for a in [*state.dead_actors, *state.actors.values()]}
+        self._actor_rows.update(actors)
         return feed.Snapshot(
             seq=seq,
             at=now,
@@ -144,14 +146,19 @@ class Publisher:
         )
 
     def _delta(self, state: State, now: float) -> feed.Delta | None:
-        rows, gone = self._task_rows(state)
         workers, state.dirty_workers = state.dirty_workers, {}
+        for worker in workers.values():
+            for task in queries.running_on(worker):  # when one ends, the next one has begun
+                state.task_changed(task)
+            if worker.actor is not None:
+                state.actor_changed(worker.actor)  # whose row tells of its process
+        rows, gone = self._task_rows(state)
         actors, state.dirty_actors = state.dirty_actors, {}
         functions, state.dirty_functions = state.dirty_functions, {}
         machine, self._machine_new = (self._machine if self._machine_new else None), False
-        if not (rows or gone or workers or actors or functions or machine):
+        forgotten = self._forgotten_actors(state, actors)
+        if not (rows or gone or workers or actors or forgotten or functions or machine):
             return None
-        known = {a.id for a in state.dead_actors}
         return feed.Delta(
             seq=0,
             at=now,
@@ -167,13 +174,16 @@ class Publisher:
             gone=feed.Gone(
                 tasks=gone,
                 workers=[str(w.id) for w in workers.values() if w.state is WorkerState.GONE],
-                actors=[
-                    short(a.id)
-                    for a in actors.values()
-                    if a.state is ActorState.DEAD and a.id not in known and a.id not in state.actors
-                ],
+                actors=forgotten,
             ),
         )
+
+    def _forgotten_actors(self, state: State, changed: Iterable[int]) -> list[str]:
+        """Return the ids of the dead actors that were shown and that nobody remembers."""
+        self._actor_rows.update(changed)
+        forgotten = self._actor_rows - state.actors.keys() - {a.id for a in state.dead_actors}
+        self._actor_rows -= forgotten
+        return [short(actor_id) for actor_id in forgotten]
 
     def _task_rows(self, state: State) -> tuple[list[feed.TaskRow], list[str]]:
         """Return the rows that changed and the ids that go, so that observers hold few rows.

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.failures import UserError, WorkerDied
+from burrow_jupyter.core.failures import ActorDied, UserError, WorkerDied
 from burrow_jupyter.core.options import FOREVER
 from burrow_jupyter.core.scheduler import leases
 from burrow_jupyter.core.scheduler.proof import check
@@ -55,6 +55,7 @@ class Facts:
         self.to_cancel: set[int] = set()
         self.cancelled_runs: set[int] = set()
         self.to_die: set[int] = set()
+        self.crashes: Counter[int] = Counter()
         self.sent: dict[Client, dict[int, None]] = {}
         self.returned: dict[int, tuple[list[int], int]] = {}
         self._serial = 0
@@ -124,6 +125,8 @@ class Facts:
             parent = self.world.state.tasks.get(message.parent)
             if parent is not None and parent.cancelled and parent.run_id in self.cancelled_runs:
                 self.to_cancel.add(message.task_id)
+        elif isinstance(message, messages.Kill) and not message.no_restart:
+            self.crashes[message.actor_id] += 1
         elif isinstance(message, messages.Kill) and message.no_restart:
             # Another may kill what its maker has not told the head of yet: that comes to nothing.
             self.dead_actors |= {message.actor_id} & self.world.state.actors.keys()
@@ -169,6 +172,13 @@ class Facts:
     def _failed(self, message: messages.Deliver) -> None:
         """A call that failed for crashes, or raised, was tried as often as it may be, exactly."""
         failure = message.failure
+        if isinstance(failure, ActorDied) and "its process died" in failure.reason:
+            restarts = self.world.programs.actors[failure.actor_id].max_restarts
+            crashes = self.crashes[failure.actor_id]
+            self.world.require(
+                FOREVER != restarts < crashes,
+                f"actor {failure.actor_id:x} is dead after {crashes} crashes, restarts {restarts}",
+            )
         if not isinstance(failure, WorkerDied | UserError) or failure.task_id in self.lanes:
             return
         task_id = failure.task_id
@@ -186,7 +196,10 @@ class Facts:
             self.reading[name] -= count
 
     def crashed_in(self, worker: Worker, task_id: int) -> None:
-        """The head is about to hear of a death during a task: what that has made must end."""
+        """The head is about to hear of a death: what the task that ran has made must end."""
+        record = self.world.state.workers.get(worker.number)
+        if record is not None and record.actor is not None and worker.wire is not None:
+            self.crashes[record.actor.id] += 1
         if task_id and worker.actor is None:
             self.to_die |= {
                 actor.id

@@ -253,6 +253,21 @@ class Programs:
                 self.call(driver, actor_id, self._pool(driver))
         yield 0.0
 
+    def _do_lane(self, driver: Driver) -> Steps:
+        """A call that waits for its argument, and calls behind it; at times it is cancelled."""
+        rng = self.world.random
+        handles = self._handles(driver)
+        if handles:
+            actor_id = rng.choice(handles)
+            argument = self.submit(driver, [])
+            first = self.call(driver, actor_id, [], deps=[argument] if argument else [])
+            for _ in range(rng.choice([1, 3])):
+                self.call(driver, actor_id, [])
+            if first and rng.random() < 0.5:
+                yield rng.choice([0.0, 0.01])
+                driver.post(messages.Cancel(first))
+        yield 0.0
+
     def _do_kill(self, driver: Driver) -> Steps:
         rng = self.world.random
         handles = self._handles(driver)
@@ -522,9 +537,16 @@ class Programs:
         return answer.payload
 
     def call(
-        self, client: Client, actor_id: int, pool: list[int], *, depth: int = 0, parent: int = 0
+        self,
+        client: Client,
+        actor_id: int,
+        pool: list[int],
+        *,
+        deps: list[int] | None = None,
+        depth: int = 0,
+        parent: int = 0,
     ) -> int:
-        """Call a method."""
+        """Call a method; of what is in the pool, some are its arguments, if `deps` are not."""
         rng = self.world.random
         if self.budget <= 0:
             return 0
@@ -545,9 +567,9 @@ class Programs:
         task_id = (
             client.mint.next() if count in (1, STREAMING) else client.mint.block(max(1, count))
         )
-        deps = (
-            self._some([i for i in pool if i not in self.actors], 2) if rng.random() < 0.4 else []
-        )
+        if deps is None:
+            objects = [i for i in pool if i not in self.actors]
+            deps = self._some(objects, 2) if rng.random() < 0.4 else []
         args = client.make_value(self._some(pool, 2)) if rng.random() < 0.4 else None
         retries = actor_options.max_task_retries
         if (self.crashy or options.retry_exceptions) and retries == FOREVER:
@@ -726,6 +748,7 @@ _ACTIONS = {
     "free": 2,
     "actor": 6,
     "call": 14,
+    "lane": 3,
     "kill": 2,
     "lookup": 2,
     "ask": 1,

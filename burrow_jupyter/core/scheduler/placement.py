@@ -612,6 +612,8 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         state.held_ahead.pop(worker.id, None)
     worker.load_s -= task.estimate_s
     task.worker = None
+    if state.observed:
+        state.worker_changed(worker)
     if task.state is TaskState.BLOCKED:
         leases.unblocked(state, worker, task)
 

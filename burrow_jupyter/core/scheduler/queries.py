@@ -25,7 +25,7 @@ from burrow_jupyter.core.scheduler.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from burrow_jupyter.core.scheduler.state import State
 
@@ -72,6 +72,11 @@ def _side_by_side(worker: WorkerRecord) -> int:
     if worker.actor is None or not worker.actor.options.out_of_order:
         return 1
     return worker.actor.options.max_concurrency or limits.ACTOR_MAX_CONCURRENCY_ASYNC
+
+
+def running_on(worker: WorkerRecord) -> Iterator[TaskRecord]:
+    """Yield the tasks that a worker runs, without those that it holds ahead."""
+    return itertools.islice(worker.assigned.values(), _side_by_side(worker))
 
 
 def task_word(task: TaskRecord) -> str:
@@ -309,7 +314,7 @@ def _running_in(state: State, run_id: int) -> int:
     """Count a run's tasks that run now, without a look at those that wait."""
     count = 0
     for worker in state.workers.values():
-        for task in itertools.islice(worker.assigned.values(), _side_by_side(worker)):
+        for task in running_on(worker):
             count += task.run_id == run_id
     return count
 
