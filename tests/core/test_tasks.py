@@ -257,6 +257,36 @@ def test_force_ends_the_process_if_it_is_this_task_that_it_runs(one):
     assert one.ordered(StopWorker) == [StopWorker(worker.number, 0.0, task)]
 
 
+def test_force_ends_what_is_held_ahead_only_should_it_begin_all_the_same(one):
+    driver = one.driver()
+    one.end(driver.submit("f"), micros=50)
+    first, second = driver.submit("f"), driver.submit("f")
+    worker = one.worker_of(first)
+    assert worker.runs == [first, second]
+
+    driver.cancel(second, force=True)
+    assert one.ordered(StopWorker) == []
+    worker.end(first)
+
+    assert one.ordered(StopWorker) == [StopWorker(worker.number, 0.0, second)]
+
+
+def test_an_actor_outlives_the_task_that_made_it_unless_that_crashes(two):
+    driver = two.driver()
+    task = driver.submit("f", max_retries=0)
+    other = driver.submit("f", max_retries=0)
+    workers = [two.worker_of(t) for t in (task, other)]
+    actors = [w.create("Pan", parent=t) for w, t in zip(workers, (task, other), strict=True)]
+    for actor in actors:
+        two.worker_for(actor).ready()
+    driver.say(messages.Hold(actors))
+
+    workers[0].end(task)
+    workers[1].die()
+
+    assert [r["state"] for r in driver.ask("describe actors", actors)] == ["alive", "dead"]
+
+
 @pytest.mark.parametrize("recursive", [True, False])
 def test_cancelling_reaches_the_children_if_it_is_to(two, recursive):
     driver = two.driver()
