@@ -19,7 +19,7 @@ ROWS = {
 
 def rows(kind, most=5):
     """Return tables with few different ids, so that rows replace each other."""
-    row = st.builds(kind, **{"id": st.sampled_from("abcdefg")})
+    row = st.builds(kind, id=st.sampled_from("abcdefg"))
     return st.lists(row, max_size=most, unique_by=lambda made: made.id)
 
 

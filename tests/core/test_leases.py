@@ -107,6 +107,23 @@ def test_a_wait_that_is_given_up_takes_the_cpu_back(one):
     assert one.free() == 0  # oversubscribed, and said as nothing
 
 
+def test_what_came_too_late_for_one_wait_does_not_end_the_next():
+    burrow = Burrow(cpus=4)
+    driver = burrow.driver()
+    parent = driver.submit("parent")
+    worker = burrow.worker_of(parent)
+    late, awaited = [worker.submit("child", parent=parent) for _ in range(2)]
+    worker.get(late, task=parent)
+    worker.say(messages.Unblock(parent))
+    worker.get(awaited, task=parent)
+
+    burrow.end(late)
+    assert driver.state_of(parent) == "blocked"
+    burrow.end(awaited)
+
+    assert driver.state_of(parent) == "running"
+
+
 def test_a_wait_for_some_ends_when_so_many_are_there():
     burrow = Burrow(cpus=4)
     driver = burrow.driver()

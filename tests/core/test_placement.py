@@ -134,21 +134,22 @@ def test_long_tasks_are_not_held_ahead(one):
     assert one.worker_of(tasks[0]).runs == tasks[:1]
 
 
-def test_what_is_held_ahead_of_one_that_takes_long_is_fetched_for_a_free_worker(two):
-    driver = two.driver()
-    two.end(driver.submit("f", need=shape(0.5)), **SHORT)
-    blocker = driver.submit("blocker", need=shape(1.5))
-    tasks = [driver.submit("f", need=shape(0.5)) for _ in range(4)]
-    slow = two.worker_of(tasks[0])
+def test_what_is_held_ahead_of_one_that_takes_long_is_fetched_for_a_free_worker():
+    burrow = Burrow(cpus=2, gold=1)
+    driver = burrow.driver()
+    warm(burrow, driver)
+    blocker = driver.submit("blocker", need=shape(1, gold=1))
+    tasks = [driver.submit("f") for _ in range(4)]
+    slow = burrow.worker_of(tasks[0])
     assert slow.runs == tasks
-    two.end(blocker)
+    burrow.end(blocker)
 
-    two.after(limits.TAKE_BACK_AFTER_S)
+    burrow.after(limits.TAKE_BACK_AFTER_S)
     assert len(slow.heard(messages.TakeBack)) == 1
     slow.give_back()
 
-    assert tasks[1] in two.running()
-    assert sorted(end_all(two)) == tasks
+    assert burrow.running() == [tasks[1], tasks[0]]  # those in front come first again
+    assert sorted(end_all(burrow)) == tasks
 
 
 def test_what_a_dead_worker_held_ahead_is_lost_to_nobody_and_costs_no_retry(one):

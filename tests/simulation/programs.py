@@ -189,7 +189,11 @@ class Programs:
     # ---- what drivers do -------------------------------------------------------------
 
     def _do_submit(self, driver: Driver) -> Steps:
-        self.submit(driver, self._pool(driver))
+        rng = self.world.random
+        task_id = self.submit(driver, self._pool(driver))
+        if self.wild and task_id and self.scripts[task_id].steps and rng.random() < 0.5:
+            cancel = messages.Cancel(task_id, rng.random() < 0.3, rng.random() < 0.7)
+            self.world.after(rng.random(), lambda: driver.post(cancel))  # it may have children
         yield 0.0
 
     def _do_burst(self, driver: Driver) -> Steps:
@@ -743,7 +747,7 @@ _ACTIONS = {
     "put": 5,
     "get": 10,
     "drop": 8,
-    "cancel": 4,
+    "cancel": 6,
     "cancel_run": 2,
     "free": 2,
     "actor": 6,
