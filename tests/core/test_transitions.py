@@ -6,15 +6,18 @@ from burrow_jupyter.core.scheduler import transitions
 from burrow_jupyter.core.scheduler.records import (
     ActorState,
     FunctionCounts,
+    ObjectState,
     TaskState,
     WorkerState,
 )
 from burrow_jupyter.core.scheduler.transitions import (
     ACTOR_TABLE,
+    OBJECT_TABLE,
     TASK_TABLE,
     WORKER_TABLE,
     ActorEvent,
     InvalidTransition,
+    ObjectEvent,
     TaskEvent,
     WorkerEvent,
 )
@@ -22,6 +25,7 @@ from burrow_jupyter.core.scheduler.transitions import (
 MACHINES = {
     "task": (TASK_TABLE, TaskEvent, {TaskState.FINISHED, TaskState.FAILED, TaskState.CANCELLED}),
     "actor": (ACTOR_TABLE, ActorEvent, {ActorState.DEAD}),
+    "object": (OBJECT_TABLE, ObjectEvent, {ObjectState.FAILED}),
     "worker": (WORKER_TABLE, WorkerEvent, {WorkerState.GONE}),
 }
 machines = pytest.mark.parametrize("machine", MACHINES)

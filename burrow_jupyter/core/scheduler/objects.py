@@ -24,12 +24,16 @@ from burrow_jupyter.core.scheduler.records import (
     ObjectState,
     SegmentRecord,
 )
+from burrow_jupyter.core.scheduler.transitions import ObjectEvent, move_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.scheduler.state import State
+
+_ARRIVE = ObjectEvent.ARRIVE
+"""Named here since a member of an enum costs 60 ns to find, and every task comes by."""
 
 
 # ---- counting ------------------------------------------------------------------------
@@ -236,12 +240,12 @@ def settle(
     if value is not None:
         adopt(state, maker, value)
         record.value = value
-        record.state = ObjectState.READY
+        move_object(record, _ARRIVE)
         if value.segment and task is not None:
             state.makers[value.segment] = (task.options.name, task.run_id)
     else:
         record.failure = failure
-        record.state = ObjectState.FAILED
+        move_object(record, ObjectEvent.FAIL)
         pin(state, contained_in(failure))
     dependants, record.dependants = record.dependants, None
     getters, record.getters = record.getters, None
@@ -338,7 +342,7 @@ def on_free(state: State, ids: list[int]) -> None:
             continue
         value = record.value
         record.value = None
-        record.state = ObjectState.FAILED
+        move_object(record, ObjectEvent.FREE)
         record.failure = ObjectLost(object_id, "the object was freed by free()", "freed")
         _release(state, value)
         unpin(state, value.contained)

@@ -13,6 +13,8 @@ from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
+    ObjectRecord,
+    ObjectState,
     TaskRecord,
     TaskState,
     WorkerRecord,
@@ -45,6 +47,14 @@ class ActorEvent(IntEnum):
     READY = 1
     CRASH = 2  # and restarts are left
     DIE = 3
+
+
+class ObjectEvent(IntEnum):
+    """What can happen to an object."""
+
+    ARRIVE = 0
+    FAIL = 1
+    FREE = 2  # given up although there are refs
 
 
 class WorkerEvent(IntEnum):
@@ -98,6 +108,15 @@ ACTOR_TABLE: dict[ActorState, dict[ActorEvent, ActorState]] = {
     _A.DEAD: {},
 }
 
+_O, _G = ObjectState, ObjectEvent
+OBJECT_TABLE: dict[ObjectState, dict[ObjectEvent, ObjectState]] = {
+    _O.PENDING: {_G.ARRIVE: _O.READY, _G.FAIL: _O.FAILED},
+    _O.READY: {_G.FREE: _O.FAILED},
+    _O.FAILED: {},
+}
+"""An object begins READY when it was put, and FAILED when nobody knows it; in every state it
+is forgotten when nothing refers to it any more."""
+
 _W, _V = WorkerState, WorkerEvent
 WORKER_TABLE: dict[WorkerState, dict[WorkerEvent, WorkerState]] = {
     _W.STARTING: {_V.HELLO: _W.IDLE, _V.STOP: _W.STOPPING, _V.END: _W.GONE},
@@ -137,6 +156,18 @@ def move_actor(actor: ActorRecord, event: ActorEvent) -> None:
         actor.state = ACTOR_TABLE[actor.state][event]
     except KeyError:
         raise _impossible("actor", actor.id, actor.state, event) from None
+
+
+def move_object(record: ObjectRecord, event: ObjectEvent) -> None:
+    """Change an object's state.
+
+    Raises:
+        InvalidTransition: the table has no such pair.
+    """
+    try:
+        record.state = OBJECT_TABLE[record.state][event]
+    except KeyError:
+        raise _impossible("object", record.id, record.state, event) from None
 
 
 def move_worker(worker: WorkerRecord, event: WorkerEvent) -> None:
