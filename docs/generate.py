@@ -122,31 +122,87 @@ def reference() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+MACHINES = (
+    ("Task", transitions.TASK_TABLE),
+    ("Actor", transitions.ACTOR_TABLE),
+    ("Object", transitions.OBJECT_TABLE),
+    ("Worker", transitions.WORKER_TABLE),
+)
+BIRTHS = {
+    "Task": {"WAITING": "submitted"},
+    "Actor": {"PENDING": "created"},
+    "Object": {"PENDING": "its task is submitted", "READY": "put", "FAILED": "asked for, unknown"},
+    "Worker": {"STARTING": "asked for"},
+}
+_T, _A, _O, _W = (
+    transitions.TaskEvent,
+    transitions.ActorEvent,
+    transitions.ObjectEvent,
+    transitions.WorkerEvent,
+)
+CAUSES = {
+    "Task": {
+        _T.ARGUMENTS_READY: "its last argument is there; it queues under its resource shape",
+        _T.LEASE: "it is sent to a worker, to run there or to be held ahead; a method to its actor",
+        _T.RETURN: "its worker gives it back unstarted, or died before it began it",
+        _T.BLOCK: "it waits in `get` or `wait`: its CPU goes to others",
+        _T.UNBLOCK: "what it waited for is there, its wait timed out or was interrupted",
+        _T.RETRY: "its process died, or it raised what is to be retried; attempts are left",
+        _T.FINISH: "it returned",
+        _T.FAIL: "it raised, its process died without attempts left, an argument or its actor failed",
+        _T.CANCEL: "it was cancelled, alone or with its parent, its run or its driver",
+        _T.AWAIT_ACTOR: "its actor restarts, or it raised, and it is to be tried again",
+    },
+    "Actor": {
+        _A.PLACE: "its arguments and its resources are there; a process is asked for",
+        _A.READY: "its constructor returned",
+        _A.CRASH: "its process died, or `kill(no_restart=False)`; restarts are left",
+        _A.DIE: "killed, exited, no restarts left, constructor or argument failed, no handle left",
+    },
+    "Object": {
+        _O.ARRIVE: "its task returned it, or its generator yielded it",
+        _O.FAIL: "its task failed or was cancelled",
+        _O.FREE: "`free()` gave up its value; what it contained is let go",
+    },
+    "Worker": {
+        _W.HELLO: "its process has connected",
+        _W.LEASE: "it holds resources for tasks of one shape, or for its actor",
+        _W.RELEASE: "no task of its shape is left for it, or something older needs its resources",
+        _W.STOP: "idle for too long, `max_calls`, it saw GPUs, or its actor is dead",
+        _W.END: "its process is gone; its lease comes back",
+    },
+}
+"""What makes an event happen; one that is missing stops the generator."""
+
+
 def states() -> str:
     """Return the state machines, drawn and as tables."""
     lines = [MADE, "", "# States", ""]
     lines += [
         "The scheduler's records change their state only along these lines; anything else is an",
-        "error of its own. Drawn from `burrow_jupyter/core/scheduler/transitions.py`.",
+        "error of its own. Drawn from `burrow_jupyter/core/scheduler/transitions.py`. How a step",
+        "is decided is told in [the architecture](architecture.md).",
         "",
     ]
-    for title, table in (
-        ("Task", transitions.TASK_TABLE),
-        ("Actor", transitions.ACTOR_TABLE),
-        ("Worker", transitions.WORKER_TABLE),
-    ):
-        first = next(iter(table))
-        lines += [f"## {title}", "", "```mermaid", "stateDiagram-v2", f"    [*] --> {first.name}"]
+    for title, table in MACHINES:
+        lines += [f"## {title}", "", "```mermaid", "stateDiagram-v2"]
+        lines += [f"    [*] --> {state}: {why}" for state, why in BIRTHS[title].items()]
         for state, row in table.items():
             for event, after in row.items():
                 lines.append(f"    {state.name} --> {after.name}: {_words(event.name)}")
             if not row:
                 lines.append(f"    {state.name} --> [*]")
-        lines += ["```", "", "| in | happens | then |", "|---|---|---|"]
-        for state, row in table.items():
-            for event, after in row.items():
-                lines.append(f"| {state.name} | {_words(event.name)} | {after.name} |")
+        lines += ["```", "", "| happens | from | to | when |", "|---|---|---|---|"]
+        for event in dict.fromkeys(e for row in table.values() for e in row):
+            for after in dict.fromkeys(row[event] for row in table.values() if event in row):
+                before = ", ".join(s.name for s, row in table.items() if row.get(event) is after)
+                why = CAUSES[title][event]
+                lines.append(f"| {_words(event.name)} | {before} | {after.name} | {why} |")
         lines.append("")
+    lines += [
+        "An object is forgotten in whatever state when nothing refers to it any more; one that is",
+        "still being made, when its task has ended.",
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 

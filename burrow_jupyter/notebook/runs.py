@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import threading
 from collections import OrderedDict
 from contextvars import ContextVar
@@ -77,6 +78,7 @@ class Runs:
         self._lock = threading.Lock()
         self.latest = Run({}, 0)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._unraisable: Callable[[sys.UnraisableHookArgs], Any] | None = None
         self._start_thread: Callable[[threading.Thread], None] | None = None
         self.on_begin: list[Callable[[Run], None]] = []
         self.on_end: list[Callable[[Run], None]] = []
@@ -93,6 +95,7 @@ class Runs:
         context.set_run_provider(self.id_of_caller)
         self._hand_on_to_threads()
         self._wake_loop_by_signals()
+        self._keep_interrupts()
 
     def unhook(self) -> None:
         """Follow the shell no more."""
@@ -102,6 +105,9 @@ class Runs:
         if self._start_thread is not None:
             threading.Thread.start = self._start_thread  # type: ignore[method-assign, assignment]  # as it was
             self._start_thread = None
+        if self._unraisable is not None:
+            sys.unraisablehook = self._unraisable
+            self._unraisable = None
         if self._loop is not None:
             self._loop.remove_signal_handler(signal.SIGURG)
             self._loop = None
@@ -158,6 +164,22 @@ class Runs:
         with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
             self._loop = asyncio.get_running_loop()
             self._loop.add_signal_handler(signal.SIGURG, lambda: None)
+
+    def _keep_interrupts(self) -> None:
+        # Python drops an interrupt that comes while an object is finalized, and a cell that
+        # lets go of many refs spends its time there: press again, on behalf of the user.
+        original = self._unraisable = sys.unraisablehook
+
+        def hook(unraisable: sys.UnraisableHookArgs) -> None:
+            if isinstance(unraisable.exc_value, KeyboardInterrupt):
+                # Not here: it would be raised in this hook, and dropped again. As a signal to
+                # that thread: a mere note of one does not end its wait for the engine.
+                main = threading.main_thread().ident or 0
+                threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT)).start()
+            else:
+                original(unraisable)
+
+        sys.unraisablehook = hook
 
     # ---- asking ------------------------------------------------------------------------
 

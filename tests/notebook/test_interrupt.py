@@ -190,6 +190,21 @@ def test_the_traceback_of_an_interrupt_shows_the_cell_and_not_the_engine(
     assert "hang.remote" in run.traceback
 
 
+def test_an_interrupt_while_an_object_is_finalized_is_not_lost(kitchen: Kernel, folder: Path):
+    mark = fresh()
+    run = kitchen.submit(
+        "class Slow:\n    def __del__(self):\n"
+        f"        Path({mark!r}).touch(); end = time.monotonic() + 1\n"
+        "        while time.monotonic() < end: pass\n"
+        f"thing = Slow(); del thing\nburrow.get(hang.remote({fresh()!r}))"
+    )
+    wait_until((folder / mark).exists, 10, "the finalizer to run")
+
+    stop(kitchen, run)
+
+    ended(kitchen, "hang")
+
+
 def test_random_interrupts_lose_nothing_and_hang_nothing(kitchen: Kernel, folder: Path):
     dice = random.Random(7)
     kitchen.run_ok("steady = Counter.remote(); burrow.get(steady.add.remote())")

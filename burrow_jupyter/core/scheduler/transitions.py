@@ -92,7 +92,6 @@ TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
         **_LIVE_ENDS,
         _E.UNBLOCK: _T.LEASED,
         _E.RETRY: _T.READY,
-        _E.AWAIT_ACTOR: _T.WAITING,
     },
     _T.FINISHED: {},
     _T.FAILED: {},
