@@ -255,6 +255,8 @@ class Call:
 
     def failed(self, error: BaseException) -> messages.Done:
         """Return the end of a call that has raised."""
+        # As a result would be: the refs in it live until the head has heard of the failure.
+        self._result = error
         actor = self._worker.actor
         failure: UserError = errors.capture(
             error,
@@ -271,6 +273,10 @@ class Call:
             traceback.clear_frames(one.__traceback__)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
         return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
+
+    def forget(self) -> None:
+        """Let go of the result or the error: the head has heard of the refs in it by now."""
+        self._result = None
 
     def _retryable(self, error: BaseException) -> bool:
         options = self.options

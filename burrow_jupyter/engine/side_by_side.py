@@ -96,6 +96,7 @@ class SideBySide:
         client = self._worker.client
         client.post(done)
         client.flush()
+        call.forget()
 
     # ---- threads ---------------------------------------------------------------------
 

@@ -272,7 +272,7 @@ class Worker:
             self._modules.note()
             self.output.end_of_call(now)
         self._end_task(done, flush=self._exiting)
-        del call  # its result kept the refs in it alive until the head has heard of them
+        call.forget()
         current.set_process_wide(current.NOTHING)
 
     def _next_run(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 
 import numpy as np
 import pytest
@@ -135,6 +136,28 @@ def test_3_3_a_ref_in_an_exception_lives_as_long_as_that():
     assert burrow.get(caught.value.ref) == "held"
     del failed, caught
     wait_until(lambda: gone(marker), 5, "what the exception held to be freed")
+
+
+def test_3_3_an_exception_keeps_its_refs_until_its_failure_is_told():
+    class Slow:
+        def __reduce__(self):
+            return int, ()
+
+        def __del__(self):
+            end = time.monotonic() + 0.3  # long enough for the worker to tell of the dead ref
+            while time.monotonic() < end:
+                pass
+
+    @burrow.remote
+    def fails():
+        error = Mine("holds a ref")
+        error.ref = burrow.put("held")
+        error.slow = Slow()
+        raise error
+
+    with pytest.raises(Mine) as caught:
+        burrow.get(fails.remote())
+    assert burrow.get(caught.value.ref) == "held"
 
 
 def test_3_3_a_handle_in_an_object_keeps_its_actor():
