@@ -9,11 +9,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from burrow_jupyter.api import context
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.backends import open as backends
 from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources as amounts
+from burrow_jupyter.core.messages import DISPLAY, Displayed
 
 if TYPE_CHECKING:
     from typing import Self
@@ -254,7 +257,12 @@ def show_output(backend: Backend) -> None:
 
     def printed(message: Any) -> None:
         stream = sys.stderr if message.stream == "stderr" else sys.stdout
-        stream.write(message.data.decode(errors="replace"))
+        if message.stream == DISPLAY:
+            displayed = msgspec.json.decode(message.data, type=Displayed)
+            text = f"{displayed.data.get('text/plain', '')}\n"
+        else:
+            text = message.data.decode(errors="replace")
+        stream.write(text)
         stream.flush()
 
     def noticed(message: Any) -> None:

@@ -259,13 +259,26 @@ class Retiring(Message, tag=36):
     """The worker ends after this (`max_calls`); its process is to be replaced."""
 
 
+DISPLAY = "display"
+"""The stream of displays; each chunk of it is the JSON of one `Displayed`."""
+
+
 class OutputChunk(Message, tag=37):
-    """What a task printed."""
+    """What a task printed or displayed."""
 
     task_id: int
     run_id: int
-    stream: str
+    stream: str  # "stdout" | "stderr" | "display"
     data: bytes
+
+
+class Displayed(msgspec.Struct, frozen=True):
+    """A MIME bundle that a task displays, as in Jupyter's `display_data`."""
+
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+    display_id: str
+    update: bool  # of one that is shown already
 
 
 # ---- head -> client ------------------------------------------------------------------

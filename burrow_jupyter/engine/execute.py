@@ -40,6 +40,10 @@ _SAID = object()
 """The result of a generator whose items were sent as they were yielded."""
 
 
+after_call: list[Callable[[Any], None]] = []
+"""Called with the result after each call that runs alone, still as that call: before its
+end is told, but when the result is pickled already."""
+
 _PLAIN = 2
 """Parts of packed arguments without a seed."""
 
@@ -273,6 +277,11 @@ class Call:
             traceback.clear_frames(one.__traceback__)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
         return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
+
+    def look_after(self) -> None:
+        """See to what the user's code has left behind."""
+        for hook in after_call:
+            hook(self._result)
 
     def forget(self) -> None:
         """Let go of the result or the error: the head has heard of the refs in it by now."""

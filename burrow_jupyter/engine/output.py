@@ -143,6 +143,7 @@ class Output:
     def __init__(self, client: Client, journal: Journal, worker_id: int) -> None:
         """Replace `sys.stdout`, `sys.stderr` and the descriptors under them."""
         folder = client.files.memory_dir
+        self._client = client
         self._files = [
             OutputFile(client, name, number, journal, path_of(folder, worker_id, number))
             for name, number in (("stdout", 1), ("stderr", 2))
@@ -164,6 +165,13 @@ class Output:
         """A call has ended: what it has written goes before the news."""
         for file in self._files:
             file.collect(call)
+
+    def send(self, name: str, data: bytes) -> None:
+        """Send bytes of a kind of their own, in order with what this call has printed."""
+        call = current.call()
+        self.end_of_call(call)
+        self._client.post(messages.OutputChunk(call.task_id, call.run_id, name, data))
+        self._client.need_attendant()
 
     def _attend(self) -> float | None:
         """Send whole lines; return when to look again, `None` if not before something happens."""

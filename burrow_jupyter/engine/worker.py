@@ -260,6 +260,7 @@ class Worker:
             current.set_process_wide(current.NOTHING)
             self.leave_actor("exit_actor() was called")
             return
+        call.look_after()
         if options.max_calls:
             count = self._runs_of[run.code_id] = self._runs_of.get(run.code_id, 0) + 1
             if count >= options.max_calls:

@@ -11,6 +11,7 @@ from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.backends.local import LocalBackend
 from burrow_jupyter.engine import transport
 from burrow_jupyter.engine.worker import Worker
+from burrow_jupyter.notebook.displays import Displays
 
 if TYPE_CHECKING:
     import socket
@@ -25,6 +26,7 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
     backend = LocalBackend(worker.client, namespace=settings.namespace)
     worker.wrap_ref = ObjectRef
+    Displays(worker.output)
     context.open_in_worker(backend)
     lifecycle.leave_session_in_forks()
     worker.run()

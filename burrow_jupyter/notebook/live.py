@@ -12,6 +12,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.utils.dir2 import get_real_method
 
 from burrow_jupyter.api import context
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.core.messages import Displayed
     from burrow_jupyter.notebook.runs import Run, Runs
 
 GRACE_S = 0.15
@@ -186,6 +188,21 @@ class Live:
         self._follow(shown)
         return view
 
+    def show(self, run: Run, display: Displayed) -> None:
+        """Show what a task displays under the cell of its run; or in what captures that."""
+        publisher = self._shell.display_pub
+        transient = {"display_id": display.display_id}
+        if run.active and isinstance(publisher, CapturingDisplayPublisher):
+            publisher.publish(
+                display.data, display.metadata, transient=transient, update=display.update
+            )
+            return
+        # As with our own: an update is found by its id, and heard from the latest cell.
+        kind, parent = "display_data", run.parent
+        if display.update:
+            kind, parent = "update_display_data", self._runs.latest.parent
+        self._send(kind, display.data, display.metadata, transient, parent)
+
     def show_failures(self, run: Run, text: str) -> views.FailuresView:
         """Show a place for failures of a run beyond the first."""
         view = views.FailuresView(run)
@@ -274,19 +291,19 @@ class Live:
     def _publish(
         self, shown: _Shown, bundle: views.Bundle, kind: str, parent: dict[str, Any]
     ) -> None:
+        self._send(kind, bundle, shown.metadata, {"display_id": shown.display_id}, parent)
+
+    def _send(
+        self,
+        kind: str,
+        bundle: views.Bundle,
+        metadata: dict[str, Any],
+        transient: dict[str, Any],
+        parent: dict[str, Any],
+    ) -> None:
         kernel = self._kernel
-        content = {
-            "data": bundle,
-            "metadata": shown.metadata,
-            "transient": {"display_id": shown.display_id},
-        }
-        kernel.session.send(
-            kernel.iopub_thread,
-            kind,
-            content,
-            parent=parent,
-            ident=kind.encode(),
-        )
+        content = {"data": bundle, "metadata": metadata, "transient": transient}
+        kernel.session.send(kernel.iopub_thread, kind, content, parent=parent, ident=kind.encode())
 
     def _work(self) -> None:
         pause_s = FASTEST_S

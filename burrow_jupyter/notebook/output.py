@@ -15,6 +15,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from burrow_jupyter.core.messages import DISPLAY, Displayed
+
 if TYPE_CHECKING:
     from burrow_jupyter.notebook.live import Live
     from burrow_jupyter.notebook.runs import Run, Runs
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN_MAX_CHARS = 300_000
 """Of the output of one run that is shown under its cell."""
+DISPLAYED_MAX_BYTES = 50_000_000
+"""Of rich displays of one run that are shown under its cell; updates count as well."""
 RUNS_REMEMBERED = 1_000
 """Of which it is known that a failure was told."""
 LOG_MAX_BYTES = 200_000_000
@@ -56,11 +62,33 @@ class Output:
 
     def _printed(self, message: Any) -> None:
         run = self._runs.find(message.run_id)
+        if message.stream == DISPLAY:
+            self._displayed(
+                run, msgspec.json.decode(message.data, type=Displayed), len(message.data)
+            )
+            return
         text = message.data.decode(errors="replace")
         if run is not None and self._kernel is not None:
             text = self._take_bars(run, (message.task_id, message.stream), text)
         if text:
             self.write(run, message.stream, text)
+
+    def _displayed(self, run: Run | None, display: Displayed, size: int) -> None:
+        """Show a display of a task under its cell, or its text where there are no cells."""
+        plain = f"{display.data.get('text/plain', '')}\n"
+        if self._kernel is None:
+            self.write(run, "stdout", plain)
+            return
+        run = run or self._runs.latest
+        self._log(run, plain)
+        run.displayed += size
+        if run.displayed <= DISPLAYED_MAX_BYTES:
+            for stream in self._streams.values():
+                stream.flush()  # the kernel collects text for a while
+            self._live.show(run, display)
+        elif run.displayed - size <= DISPLAYED_MAX_BYTES:
+            limit = f"{DISPLAYED_MAX_BYTES / 1e6:g} MB"
+            self.write(run, "stderr", f"… what else its tasks display is not shown: over {limit}\n")
 
     def _take_bars(self, run: Run, writer: Writer, text: str) -> str:
         """Show lines that a task rewrites (a carriage return) in a place of their own.
@@ -113,7 +141,8 @@ class Output:
         return path if path is not None and path.exists() else None
 
     def _log(self, run: Run, text: str) -> None:
-        assert self.folder is not None, "the caller has looked"
+        if self.folder is None:
+            return
         data = text.encode(errors="replace")
         run.logged += len(data)
         if run.logged > LOG_MAX_BYTES:

@@ -36,6 +36,7 @@ class Run:
     __slots__ = (
         "active",
         "cell_id",
+        "displayed",
         "id",
         "logged",
         "message_id",
@@ -59,6 +60,7 @@ class Run:
         self.session = 0
         self.shown = 0  # characters of output that came for its cell
         self.logged = 0  # bytes of it
+        self.displayed = 0  # bytes of rich displays
 
     @property
     def label(self) -> str:

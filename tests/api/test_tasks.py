@@ -116,6 +116,25 @@ def test_ten_thousand_tasks_all_arrive():
     assert burrow.get([same.remote(i) for i in range(10_000)]) == list(range(10_000))
 
 
+def test_what_tasks_display_is_its_text_where_there_is_no_notebook(capfd):
+    @burrow.remote
+    def shows():
+        from IPython.display import display
+
+        display({"text/plain": "<soup>", "text/html": "<b>soup</b>"}, raw=True)
+
+    burrow.get(shows.remote())
+
+    said: list[str] = []
+
+    def heard() -> bool:
+        said.append(capfd.readouterr().out)
+        return bool("".join(said))
+
+    wait_until(heard, 5, "the text")
+    assert "".join(said) == "<soup>\n"
+
+
 def test_printed_lines_reach_the_driver(capfd):
     @burrow.remote
     def say(text):

@@ -291,7 +291,7 @@ def _shutdown(state: State, client: ClientRecord, message: messages.Shutdown) ->
 
 def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -> None:
     worker = client.worker
-    if worker is not None:
+    if worker is not None and message.stream != messages.DISPLAY:
         before = worker.said if worker.said_by == message.task_id else b""
         worker.said = (before + message.data)[-limits.LAST_WORDS_BYTES :]
         worker.said_by = message.task_id
