@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from burrow_jupyter.api import context
+from burrow_jupyter.api.debugging import Debugger
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.backends import open as backends
 from burrow_jupyter.core import options as table
@@ -270,6 +271,7 @@ def show_output(backend: Backend) -> None:
 
     client.on_printed = printed
     client.on_notice = noticed
+    Debugger(backend, client, lambda run_id, text: print(text, file=sys.stderr))  # noqa: T201  # where failures go
 
 
 before_open: list[Any] = []

@@ -191,6 +191,10 @@ class Query(Message, tag=17):
     args: list[Any] = []
 
 
+class ForgetFailures(Message, tag=22):
+    """Nobody will look at the frames of what has failed; passed on to the workers as it is."""
+
+
 class Free(Message, tag=18):
     """Give up the values of these objects although there are refs."""
 
@@ -270,6 +274,22 @@ class OutputChunk(Message, tag=37):
     run_id: int
     stream: str  # "stdout" | "stderr" | "display"
     data: bytes
+
+
+class Debugged(Message, tag=45):
+    """A debugger in a worker speaks; passed on to the drivers as it is."""
+
+    task_id: int
+    run_id: int
+    pid: int
+    kind: str  # "stopped" | "text" | "ask" | "goes on" | "end"
+    text: str = ""
+
+
+class Paused(Message, tag=46):
+    """The task waits for its user, in a debugger: its CPU goes to others until `Unblock`."""
+
+    task_id: int
 
 
 class Displayed(msgspec.Struct, frozen=True):
@@ -442,6 +462,14 @@ class Surroundings(Message, tag=78):
     dropped: list[str] = []  # of the module path
 
 
+class Debug(Message, tag=85):
+    """A driver speaks to a debugger."""
+
+    task_id: int
+    kind: str  # "open" | "line" | "interrupt"
+    text: str = ""
+
+
 class Setup(Message, tag=79):
     """Call this function, without arguments, in every worker before it runs anything more."""
 
@@ -480,6 +508,9 @@ ClientToHead = (
     | StreamCredit
     | Surroundings
     | Setup
+    | Debugged
+    | Paused
+    | ForgetFailures
 )
 
 HeadToClient = (
@@ -503,4 +534,7 @@ HeadToClient = (
     | StreamCredit
     | Surroundings
     | Setup
+    | Debugged
+    | Debug
+    | ForgetFailures
 )

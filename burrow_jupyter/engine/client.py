@@ -74,6 +74,10 @@ class ConnectionLost(ConnectionError):
     """The head is gone; the text says what is known of why."""
 
 
+class _InterludeError(Exception):
+    """The main thread, which waits, has something to do first."""
+
+
 class Entry:
     """What this process knows of one object."""
 
@@ -146,6 +150,9 @@ class Client:
         self.on_lost: list[Callable[[], None]] = []
         self.on_notice: Callable[[messages.Notice], None] | None = None
         self.on_printed: Callable[[messages.Printed], None] | None = None
+        self.on_debugged: Callable[[messages.Debugged], None] | None = None
+        self.interlude: Callable[[], None] | None = None
+        """What the main thread is to do when it waits in `get` or `wait`, once."""
         self.inbox: deque[Any] = deque()
         """Messages for the worker's loop."""
         self.on_attend: Callable[[], float | None] | None = None
@@ -162,6 +169,7 @@ class Client:
             messages.Streamed: self._on_streamed,
             messages.Notice: self._on_notice,
             messages.Printed: self._on_printed,
+            messages.Debugged: self._on_debugged,
             messages.Bye: self._on_bye,
             messages.Run: self.inbox.append,
             messages.BecomeActor: self.inbox.append,
@@ -173,6 +181,8 @@ class Client:
             messages.TakeBack: self._on_urgent,
             messages.Interrupt: self._on_urgent,
             messages.StreamCredit: self._on_urgent,
+            messages.Debug: self._on_urgent,
+            messages.ForgetFailures: self._on_urgent,
         }
         self._out.append(hello)
         self.flush()
@@ -412,6 +422,21 @@ class Client:
         self._dispatch(data)
         return True
 
+    def _look_up(self) -> None:
+        """End a wait of the main thread for an interlude; `done` of such waits calls this."""
+        if threading.current_thread() is threading.main_thread():
+            raise _InterludeError
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
+        """As `wait_until`, but the user may be wanted meanwhile."""
+        while True:
+            try:
+                return self.wait_until(done, timeout_s)
+            except _InterludeError:
+                interlude, self.interlude = self.interlude, None
+                if interlude is not None:
+                    interlude()
+
     def wait_until(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Read until `done()`; say whether that came true within `timeout_s`.
 
@@ -554,6 +579,10 @@ class Client:
         if self.on_printed is not None:
             self.on_printed(message)
 
+    def _on_debugged(self, message: messages.Debugged) -> None:
+        if self.on_debugged is not None:
+            self.on_debugged(message)
+
     def _on_bye(self, message: messages.Bye) -> None:
         self._lose(message.reason)
 
@@ -625,6 +654,8 @@ class Client:
 
         def done() -> bool:
             nonlocal position, failures, failed
+            if self.interlude is not None:
+                self._look_up()
             if failed is not None:
                 return True
             if failures != self.failures_seen:
@@ -643,7 +674,7 @@ class Client:
 
         finished = False
         try:
-            finished = self.wait_until(done, timeout_s)
+            finished = self._wait(done, timeout_s)
         finally:
             if task_id and ask and (not finished or failed is not None):
                 self.post(messages.Unblock(task_id))
@@ -688,6 +719,8 @@ class Client:
             )
 
         def done() -> bool:
+            if self.interlude is not None:
+                self._look_up()
             count = 0
             for entry in found:
                 if entry.state not in (PENDING, KNOWN):
@@ -702,7 +735,7 @@ class Client:
                 self.ask("ping", timeout_s=10.0)
             finished = False
             try:
-                finished = self.wait_until(done, timeout_s)
+                finished = self._wait(done, timeout_s)
             finally:
                 if task_id and unknown and not finished:
                     self.post(messages.Unblock(task_id))

@@ -160,6 +160,16 @@ def name_of(cls: type) -> str:
     return f"{module}.{cls.__qualname__}"
 
 
+def _package_of(frame: FrameType) -> str:
+    module = frame.f_globals.get("__name__")
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+def is_own(frame: FrameType) -> bool:
+    """Say whether a frame runs our code."""
+    return _package_of(frame) in _OURS
+
+
 def user_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
     """Return the frames of a traceback that are the user's, outermost first.
 
@@ -168,11 +178,11 @@ def user_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
     """
     kept: list[tuple[FrameType, int]] = []
     for frame, line in traceback.walk_tb(tb):
-        module = frame.f_globals.get("__name__")
-        top = module.partition(".")[0] if isinstance(module, str) else ""
-        if top in _OURS or frame.f_code.co_filename.startswith("<frozen importlib"):
+        if is_own(frame) or frame.f_code.co_filename.startswith("<frozen importlib"):
             continue
-        if not kept and (top in _MACHINERY or frame.f_code.co_filename == "<frozen runpy>"):
+        if not kept and (
+            _package_of(frame) in _MACHINERY or frame.f_code.co_filename == "<frozen runpy>"
+        ):
             continue
         kept.append((frame, line))
     return list(traceback.StackSummary.extract(iter(kept)))

@@ -259,6 +259,8 @@ class Call:
 
     def failed(self, error: BaseException) -> messages.Done:
         """Return the end of a call that has raised."""
+        if type(error).__name__ == "BdbQuit":  # its user has left the debugger that it was in
+            return self.cancelled()
         # As a result would be: the refs in it live until the head has heard of the failure.
         self._result = error
         actor = self._worker.actor
@@ -273,8 +275,9 @@ class Call:
         )
         # An error and the frames that it came through hold each other: what these frames
         # hold would stay until a garbage collection, which an idle worker never makes.
-        for one in errors.chain_of(error):
-            traceback.clear_frames(one.__traceback__)
+        if not self._worker.debugging.keep(self.now, error):
+            for one in errors.chain_of(error):
+                traceback.clear_frames(one.__traceback__)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
         return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
 

@@ -93,6 +93,7 @@ class SideBySide:
     def _end(self, call: Call, done: messages.Done) -> None:
         self._calls.pop(call.now.task_id, None)
         self._worker.output.end_of_call(call.now)
+        self._worker.debugging.end_of_call(call.now)
         client = self._worker.client
         client.post(done)
         client.flush()

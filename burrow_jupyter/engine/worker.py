@@ -23,6 +23,7 @@ from burrow_jupyter.core.limits import BATCH_MAX_DELAY_S, BATCH_MAX_MESSAGES
 from burrow_jupyter.engine import current, errors, processes, serialization, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.debugging import Debugging
 from burrow_jupyter.engine.execute import (
     TERMINATE,
     Call,
@@ -83,6 +84,7 @@ class Worker:
         self.client = Client(sock, hello, self._urgent)
         self.journal = Journal(self.client.files.memory_dir, worker_id)
         self.output = Output(self.client, self.journal, worker_id)
+        self.debugging = Debugging(self.client)
         signal.signal(signal.SIGINT, self._on_sigint)
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -167,6 +169,10 @@ class Worker:
             self._interrupt(message.task_id)
         elif kind is messages.StreamCredit:
             self._credits[message.task_id] = message.taken
+        elif kind is messages.Debug:
+            self.debugging.on_message(message)
+        elif kind is messages.ForgetFailures:
+            self.debugging.forget()
 
     def _give_back(self) -> None:
         """Give back what has not begun; the main thread takes from the other end."""
@@ -240,6 +246,7 @@ class Worker:
             return
         if run.run_id != self._run_id:
             self._run_id = run.run_id
+            self.debugging.forget()
             if self.actor is None and self._modules.edited():
                 self._retire_for_edits(run)
                 return
@@ -261,6 +268,7 @@ class Worker:
             self.leave_actor("exit_actor() was called")
             return
         call.look_after()
+        self.debugging.end_of_call(now)
         if options.max_calls:
             count = self._runs_of[run.code_id] = self._runs_of.get(run.code_id, 0) + 1
             if count >= options.max_calls:

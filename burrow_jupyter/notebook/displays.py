@@ -11,7 +11,6 @@ Source: IPython 9 `IPython.core.display_functions`, whose signatures are kept. D
 from __future__ import annotations
 
 import builtins
-import importlib.util
 import sys
 import traceback
 import uuid
@@ -20,11 +19,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from burrow_jupyter.core.messages import DISPLAY, Displayed
-from burrow_jupyter.engine import current, execute
+from burrow_jupyter.engine import current, execute, on_import
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
     from types import ModuleType
 
     from burrow_jupyter.engine.output import Output
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 DISPLAY_MAX_BYTES = 8 * 1024 * 1024
 """Of one display."""
 
-_PATCHED = "IPython.core.display_functions"
 _PYPLOT = "matplotlib.pyplot"
 _INLINE = "matplotlib_inline.backend_inline"
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -50,7 +46,7 @@ class Displays:
         self._replace = False
         # As in every cell, it needs no import.
         builtins.display = self._first_display  # type: ignore[attr-defined]  # IPython's custom
-        sys.meta_path.insert(0, self)
+        on_import.patch("IPython.core.display_functions", self._patch)
         execute.after_call.append(self._show_figures)
 
     def _first_display(self, *objects: Any, **options: Any) -> Any:
@@ -58,26 +54,11 @@ class Displays:
 
         return display(*objects, **options)
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Patch IPython's module as soon as somebody imports it; part of `sys.meta_path`."""
-        if name != _PATCHED:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        loader: Any = spec.loader if spec is not None else None
-        if loader is not None:
-            execute = loader.exec_module
-
-            def execute_and_patch(module: ModuleType) -> None:
-                execute(module)
-                module.display = self._display  # type: ignore[attr-defined]  # it has one
-                module.publish_display_data = self.publish  # type: ignore[attr-defined]
-                module.clear_output = self._clear  # type: ignore[attr-defined]
-
-            loader.exec_module = execute_and_patch
-        return spec
+    def _patch(self, module: ModuleType) -> None:
+        """Give IPython's module another way out."""
+        module.display = self._display  # type: ignore[attr-defined]  # it has one
+        module.publish_display_data = self.publish  # type: ignore[attr-defined]
+        module.clear_output = self._clear  # type: ignore[attr-defined]
 
     # ---- what user code calls ----------------------------------------------------------
 

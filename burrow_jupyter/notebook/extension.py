@@ -15,6 +15,7 @@ from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.engine import modules, sources
 from burrow_jupyter.notebook import magics
 from burrow_jupyter.notebook.background import Background
+from burrow_jupyter.notebook.debugger import Debug
 from burrow_jupyter.notebook.live import Live
 from burrow_jupyter.notebook.memory import Memory
 from burrow_jupyter.notebook.output import Output
@@ -34,7 +35,9 @@ class _Wiring:
         self.runs = Runs(shell)
         self.live = Live(shell, self.runs)
         self.output = Output(self.runs, getattr(shell, "kernel", None), self.live)
+        self.debug = Debug(shell, self.runs, self.output)
         self.runs.hook()
+        self.debug.hook()
         self.background = Background(shell)
         self.memory = Memory(shell)
         self.memory.hook()
@@ -53,6 +56,7 @@ class _Wiring:
         client = getattr(backend, "client", None)
         if client is not None:
             self.output.attach(client)
+            self.debug.attach(backend, client)
 
     def _renew_modules(self, run: Run) -> None:
         """Autoreload brings modules up to date before each cell, and leaves no trace on them."""
@@ -63,6 +67,7 @@ class _Wiring:
     def undo(self) -> None:
         """Leave the shell as it was."""
         self.live.unhook()
+        self.debug.unhook()
         self.memory.unhook()
         self.background.unhook()
         self.runs.unhook()

@@ -154,14 +154,16 @@ class Kernel:
         """Whether the kernel's process lives."""
         return bool(self.manager.is_alive())
 
-    def submit(self, code: str, *, cell_id: str | None = None) -> CellRun:
+    def submit(
+        self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False
+    ) -> CellRun:
         """Sends a cell for execution and returns at once. `cell_id` as JupyterLab sends it."""
         content = {
             "code": code,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
         metadata = {"cellId": cell_id} if cell_id else {}
@@ -171,6 +173,13 @@ class Kernel:
             self.runs[run.msg_id] = run
         self.client.shell_channel.send(message)
         return run
+
+    def answer(self, line: str, within_s: float = 30.0) -> str:
+        """Answers the kernel's next question for a line of input; returns its prompt."""
+        question = self.client.get_stdin_msg(timeout=within_s)
+        assert question["msg_type"] == "input_request"
+        self.client.input(line)
+        return str(question["content"]["prompt"])
 
     def wait(self, run: CellRun, within_s: float = 30.0) -> CellRun:
         """Waits until the cell has been executed; later output may still come."""

@@ -178,6 +178,17 @@ def test_row_17_freed_objects_are_lost(two):
         burrow.get(ref)
 
 
+def test_row_18_breakpoints_open_in_the_notebook(kernel: Kernel):
+    run = kernel.submit(
+        "def stops():\n    breakpoint()\n    return 1\n"
+        "import burrow; burrow.get(burrow.remote(stops).remote())",
+        allow_stdin=True,
+    )
+
+    kernel.answer("c")
+    assert kernel.wait(run).text == "1"
+
+
 @pytest.mark.parametrize("name", ["train", "tune", "serve", "data"])
-def test_row_18_no_libraries(name):
+def test_row_19_no_libraries(name):
     assert importlib.util.find_spec(f"burrow.{name}") is None

@@ -410,6 +410,17 @@ def _hold_actor(state: State, client: ClientRecord, actor_id: int) -> bool:
     return True
 
 
+def _debug(
+    state: State, client: ClientRecord, pid: int, task_id: int, kind: str, text: str
+) -> bool:
+    """Pass on what a driver says to the debugger in a process."""
+    for worker in state.workers.values():
+        if worker.pid == pid and worker.client is not None:
+            state.send(worker.client, messages.Debug(task_id, kind, text))
+            return True
+    raise _Refused(f"process {pid} has ended", "lookup")
+
+
 _QUESTIONS: dict[str, Callable[..., Any]] = {
     "totals": lambda state, client: totals(state),
     "available": lambda state, client: available(state),
@@ -419,6 +430,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "count tasks": _count_tasks,
     "describe actors": _describe_actors,
     "describe runs": _describe_runs,
+    "debug": _debug,
     "tasks": _tasks,
     "actors": _actors,
     "objects": _objects,

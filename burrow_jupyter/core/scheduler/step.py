@@ -20,6 +20,7 @@ from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ClientRecord,
     CodeRecord,
+    GetRecord,
     RunRecord,
     TaskState,
     WorkerRecord,
@@ -301,6 +302,24 @@ def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -
             state.send(other, printed)
 
 
+def _debugged(state: State, client: ClientRecord, message: messages.Debugged) -> None:
+    for other in state.clients.values():
+        if other.role == "driver":
+            state.send(other, message)
+
+
+def _forget_failures(state: State, client: ClientRecord, message: messages.ForgetFailures) -> None:
+    for other in state.clients.values():
+        if other.worker is not None:
+            state.send(other, message)
+
+
+def _paused(state: State, client: ClientRecord, message: messages.Paused) -> None:
+    task = state.tasks.get(message.task_id)
+    if task is not None and task.worker is _worker_of(client) and task.actor is None:
+        leases.block(state, task, GetRecord(client, 1, task, values=False))
+
+
 _Handler = Callable[[State, ClientRecord, Any], None]
 _HANDLERS: dict[type, _Handler] = {
     messages.Surroundings: _surroundings,
@@ -332,6 +351,9 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Started: _started,
     messages.Retiring: _retiring,
     messages.OutputChunk: _output,
+    messages.Debugged: _debugged,
+    messages.ForgetFailures: _forget_failures,
+    messages.Paused: _paused,
     messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),
 }
 

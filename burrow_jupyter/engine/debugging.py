@@ -1,0 +1,196 @@
+"""Debugging in a worker: the frames of failures, kept for a while, and breakpoints.
+
+A debugger runs here, where the objects are, and reads and writes through the head: what it
+says goes to the drivers, the lines that it reads come from one of them. A failure is looked
+at in a thread of its own, so that the worker goes on working; a task at a breakpoint waits,
+and lends its CPU meanwhile.
+
+Frames are kept for tasks of notebook cells only, the first few failures of each run in each
+worker, until the next run or until the driver says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import queue
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.core import messages
+from burrow_jupyter.engine import current, errors, on_import
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from burrow_jupyter.engine.client import Client
+    from burrow_jupyter.engine.current import Current
+
+KEPT_MAX = 4
+"""Failures of one run that are kept in one worker."""
+
+
+class Conversation(io.TextIOBase):
+    """What a debugger reads from and writes to, on behalf of one call."""
+
+    def __init__(self, client: Client, call: Current) -> None:
+        self.call = call
+        self._client = client
+        self._said = ""
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def say(self, kind: str, text: str = "") -> None:
+        """Send one event to the drivers."""
+        call, client = self.call, self._client
+        client.post(messages.Debugged(call.task_id, call.run_id, os.getpid(), kind, text))
+        client.flush()
+
+    def write(self, text: str) -> int:
+        """Note text; it is sent before the next line is read."""
+        self._said += text
+        return len(text)
+
+    def send(self) -> str:
+        """Send what was written; return the unfinished line, which is a prompt."""
+        text, line_end, prompt = self._said.rpartition("\n")
+        self._said = ""
+        if line_end:
+            self.say("text", text + line_end)
+        return prompt
+
+    def readline(self, size: int | None = -1) -> str:  # type: ignore[override]  # the base is wider
+        """Ask for a line and wait for it, for as long as the user thinks."""
+        self.say("ask", self.send())
+        try:
+            return self._lines.get()
+        except KeyboardInterrupt:
+            if not self.call.cancelled:
+                raise
+            import bdb  # noqa: PLC0415  # loaded by whoever talks here
+
+            # The debugger takes an interrupt for the end of a command, and this one is
+            # the end of the task.
+            raise bdb.BdbQuit from None
+
+    def answer(self, line: str) -> None:
+        """Give the debugger a line; from any thread."""
+        self._lines.put(line)
+
+
+class _AtBreakpoint(Conversation):
+    """Lends the CPU of its task while it waits for a line."""
+
+    def readline(self, size: int | None = -1) -> str:  # type: ignore[override]  # as its base
+        self._client.post(messages.Paused(self.call.task_id))
+        try:
+            return super().readline(size)
+        finally:
+            self._client.post(messages.Unblock(self.call.task_id))
+            self._client.flush()
+
+
+class Debugging:
+    """The kept failures and the conversations of one worker."""
+
+    def __init__(self, client: Client) -> None:
+        """Be ready; nothing is loaded before it is needed."""
+        self._client = client
+        self._kept: dict[int, tuple[Current, BaseException]] = {}
+        self._talks: dict[int, Conversation] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        sys.breakpointhook = self._on_breakpoint
+        on_import.patch("pdb", self._patch_pdb)
+
+    # ---- failures ----------------------------------------------------------------------
+
+    def keep(self, call: Current, error: BaseException) -> bool:
+        """Keep what was raised, with its frames; say whether that is so."""
+        if not call.run_id or len(self._kept) >= KEPT_MAX:
+            return False
+        self._kept[call.task_id] = (call, error)
+        return True
+
+    def forget(self) -> None:
+        """Let go of all kept failures that nobody looks at."""
+        for task_id in [t for t in self._kept if t not in self._threads]:
+            _, error = self._kept.pop(task_id)
+            for one in errors.chain_of(error):
+                traceback.clear_frames(one.__traceback__)
+
+    # ---- what drivers want ---------------------------------------------------------------
+
+    def on_message(self, message: messages.Debug) -> None:
+        """Take a line, open a failure, or interrupt what was evaluated; in the reading thread."""
+        talk = self._talks.get(message.task_id)
+        if message.kind == "open" and talk is None:
+            self._open(message.task_id)
+        elif talk is not None and message.kind == "line":
+            talk.answer(message.text)
+        elif message.kind == "interrupt":
+            thread = self._threads.get(message.task_id)
+            if thread is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
+                )
+
+    def _open(self, task_id: int) -> None:
+        kept = self._kept.get(task_id)
+        if kept is None:
+            nobody = current.Current(task_id)
+            Conversation(self._client, nobody).say("end", "its frames were let go")
+            return
+        talk = self._talks[task_id] = Conversation(self._client, kept[0])
+        thread = threading.Thread(
+            target=self._look_at, args=(talk, kept[1]), name="burrow-debugger", daemon=True
+        )
+        self._threads[task_id] = thread
+        thread.start()
+
+    def _look_at(self, talk: Conversation, error: BaseException) -> None:
+        from burrow_jupyter.engine import remote_pdb  # noqa: PLC0415  # pdb, for those who debug
+
+        task_id = talk.call.task_id
+        # What is evaluated is nobody's call: it blocks no task and ends none.
+        current.concurrent.set(current.Current(0, talk.call.run_id))
+        try:
+            remote_pdb.post_mortem(talk, error)
+        finally:
+            del self._talks[task_id], self._threads[task_id]
+            talk.send()
+            talk.say("end")
+
+    # ---- breakpoints ---------------------------------------------------------------------
+
+    def _on_breakpoint(self, *args: Any, **kwargs: Any) -> Any:
+        if os.environ.get("PYTHONBREAKPOINT"):
+            return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100  # as its user wants
+        return self._stop(sys._getframe().f_back)  # noqa: SLF001  # as the built-in one
+
+    def _patch_pdb(self, module: Any) -> None:
+        def set_trace(*, header: str | None = None, **_: Any) -> None:
+            if header is not None:
+                print(header)  # noqa: T201  # the user's own
+            self._stop(sys._getframe().f_back)  # noqa: SLF001  # as the original
+
+        module.set_trace = set_trace
+
+    def _stop(self, frame: FrameType | None) -> None:
+        """Open a debugger in the caller's frame, unless one steps through the call already."""
+        from burrow_jupyter.engine import remote_pdb  # noqa: PLC0415  # pdb, for those who debug
+
+        call = current.call()
+        talk = self._talks.get(call.task_id)
+        if talk is None:
+            talk = self._talks[call.task_id] = _AtBreakpoint(self._client, call)
+        remote_pdb.stop(talk, frame)
+
+    def end_of_call(self, call: Current) -> None:
+        """A call has ended; a debugger that stepped through it has as well."""
+        talk = self._talks.get(call.task_id) if self._talks else None
+        if isinstance(talk, _AtBreakpoint):
+            del self._talks[call.task_id]
+            talk.send()
+            talk.say("end")

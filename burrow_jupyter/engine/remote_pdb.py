@@ -1,0 +1,98 @@
+"""Python's debugger over a conversation, among the user's frames only."""
+
+from __future__ import annotations
+
+import pdb  # noqa: T100  # on behalf of users
+import sys
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.engine import errors
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+    from burrow_jupyter.engine.debugging import Conversation
+
+COMMANDS = "w(here) u(p) d(own) l(ist) a(rgs) p EXPRESSION q(uit); anything else is run as Python"
+STEPPING = "n(ext) s(tep) c(ontinue)"
+PROMPT = "(Pdb) "
+
+
+class RemotePdb(pdb.Pdb):
+    """A debugger whose user is elsewhere."""
+
+    def __init__(self, talk: Conversation) -> None:
+        stream: Any = talk  # as much of a file as a debugger uses
+        super().__init__(stdin=stream, stdout=stream, nosigint=True, readrc=False)
+        self.prompt = PROMPT
+        self._talk = talk
+
+    # ---- the user's frames -------------------------------------------------------------
+
+    def get_stack(self, f: FrameType | None, t: TracebackType | None) -> Any:
+        """Return the stack without our frames, and the index of the current one."""
+        stack, at = super().get_stack(f, t)
+        kept = [entry for entry in stack if not errors.is_own(entry[0])]
+        if not kept:
+            return stack, at
+        chosen = [i for i, entry in enumerate(kept) if entry is stack[at]]
+        return kept, chosen[0] if f is not None and chosen else len(kept) - 1
+
+    def stop_here(self, frame: FrameType) -> bool:
+        """Never stop in our code."""
+        return not errors.is_own(frame) and super().stop_here(frame)
+
+    def dispatch_return(self, frame: FrameType, arg: Any) -> Any:
+        """Stop tracing when the task's function returns to our code."""
+        outer = frame.f_back
+        if outer is None or errors.is_own(outer):
+            while outer is not None:
+                outer.f_trace = None
+                outer = outer.f_back
+            self.set_continue()
+            sys.settrace(None)
+            return None
+        return super().dispatch_return(frame, arg)
+
+    def format_stack_entry(self, frame_lineno: tuple[FrameType, int], lprefix: str = ": ") -> str:
+        """Return a place as tracebacks of tasks name it, with its line."""
+        frame, line = frame_lineno
+        code = frame.f_code
+        label = errors.label_of(code.co_filename) or code.co_filename
+        text = super().format_stack_entry(frame_lineno, "\n")
+        return f"{label}, line {line}, in {code.co_name}\n-> {text.rpartition(chr(10))[2].strip()}"
+
+    def print_stack_entry(self, frame_lineno: Any, prompt_prefix: str = pdb.line_prefix) -> None:
+        """Print a place; the current one is marked."""
+        current = frame_lineno[0] is self.curframe
+        self.message(("> " if current else "  ") + self.format_stack_entry(frame_lineno))
+
+    # ---- the user's commands -----------------------------------------------------------
+
+    def do_continue(self, arg: str) -> Any:
+        """Go on, and tell the driver that it need not wait for more."""
+        done = super().do_continue(arg)
+        self._talk.send()
+        self._talk.say("goes on")
+        return done
+
+    do_c = do_cont = do_continue
+
+
+def post_mortem(talk: Conversation, error: BaseException) -> None:
+    """Look at the frames of what was raised until the user quits."""
+    debugger = RemotePdb(talk)
+    debugger.reset()
+    talk.write(f"{COMMANDS}\n")
+    debugger.interaction(None, error.__traceback__)
+
+
+def stop(talk: Conversation, frame: FrameType | None) -> None:
+    """Stop in a frame."""
+    place = ""
+    if frame is not None:
+        label = errors.label_of(frame.f_code.co_filename) or frame.f_code.co_filename
+        place = f"{label}, line {frame.f_lineno}"
+    talk.say("stopped", place)
+    talk.write(f"{COMMANDS}; {STEPPING}\n")
+    RemotePdb(talk).set_trace(frame)

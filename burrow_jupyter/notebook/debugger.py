@@ -1,0 +1,82 @@
+"""`%debug` after a task's failure: its frames, in the worker, with what they hold.
+
+Frames are let go when the next cell runs, unless that is to look at them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import context
+from burrow_jupyter.api.debugging import Debugger, task_failure
+from burrow_jupyter.core import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from burrow_jupyter.notebook.output import Output
+    from burrow_jupyter.notebook.runs import Runs
+
+MAGIC = "%debug"
+
+
+class Debug:
+    """The debugger of one shell."""
+
+    def __init__(self, shell: InteractiveShell, runs: Runs, output: Output) -> None:
+        """Leave the shell as it is; see `hook`."""
+        self._shell = shell
+        self._runs = runs
+        self._output = output
+        self._debugger: Debugger | None = None
+        self._client: Any = None
+        self._failures = 0
+        self._original: Callable[..., Any] | None = None
+
+    def hook(self) -> None:
+        """Take failures of tasks over from IPython's own debugger."""
+        self._original = self._shell.debugger
+        self._shell.debugger = self._open  # type: ignore[method-assign, assignment]  # until unhook
+        self._shell.events.register("pre_run_cell", self._begin)
+
+    def unhook(self) -> None:
+        """Leave failures to IPython."""
+        self._shell.events.unregister("pre_run_cell", self._begin)
+        del self._shell.debugger  # ours hides that of the class
+
+    def attach(self, backend: Any, client: Any) -> None:
+        """Listen to the workers of a session."""
+        self._client = client
+        self._failures = client.failures_seen
+        self._debugger = Debugger(backend, client, self._say)
+
+    def _say(self, run_id: int, text: str) -> None:
+        self._output.write(self._runs.find(run_id), "stderr", f"{text}\n")
+
+    def _begin(self, info: Any) -> None:
+        client = self._client
+        if client is None or client.failures_seen == self._failures:
+            return
+        if MAGIC in (getattr(info, "raw_cell", None) or ""):
+            return
+        self._failures = client.failures_seen
+        client.post(messages.ForgetFailures())
+
+    def _open(self, *, force: bool = False) -> None:
+        """Open what `%debug` is about: a task at a breakpoint, a failed task, or a cell."""
+        debugger = self._debugger
+        assert self._original is not None, "hooked"
+        if debugger is not None and context.current_or_none() is not None:
+            if debugger.stopped:
+                debugger.talk_to_stopped()
+                return
+            root = task_failure(getattr(sys, "last_value", None))
+            if root is not None:
+                refused = debugger.look_at(root)
+                if not refused:
+                    return
+                print(f"The frames of {root.function} cannot be looked at: {refused}.")  # noqa: T201  # the magic's answer
+        self._original(force=force)

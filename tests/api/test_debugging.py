@@ -1,0 +1,43 @@
+"""Breakpoints of tasks, in a script: its main thread talks to them where it waits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import burrow
+
+def taste(dish):
+    salt = 1
+    breakpoint()
+    return f"{dish} with {salt} of salt"
+
+if __name__ == "__main__":
+    burrow.init(num_cpus=1)
+    print("got", burrow.get(burrow.remote(taste).remote("soup"), timeout=60))
+"""
+
+
+def run_script(tmp_path, lines: str) -> subprocess.CompletedProcess[str]:
+    path = tmp_path / "kitchen.py"
+    path.write_text(SCRIPT)
+    return subprocess.run(
+        [sys.executable, str(path)], input=lines, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_script_answers_from_its_input(tmp_path):
+    done = run_script(tmp_path, "p dish\nsalt = 5\nw\nc\n")
+
+    assert "'soup'" in done.stdout
+    assert "kitchen.py, line 7, in taste" in done.stdout
+    assert "got soup with 5 of salt" in done.stdout
+    assert "kitchen.py, line 7" in done.stderr
+
+
+def test_at_the_end_of_its_input_the_task_goes_on(tmp_path):
+    done = run_script(tmp_path, "")
+
+    assert "nobody can answer here" in done.stdout
+    assert "got soup with 1 of salt" in done.stdout

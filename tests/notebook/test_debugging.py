@@ -1,0 +1,271 @@
+"""`%debug` and `breakpoint()`: the frames of tasks, opened in the notebook."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from helpers.wait import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from helpers.kernels import Kernel
+
+PROGRAM = """
+import threading
+from pathlib import Path
+
+def spoil(dish, lock):
+    spice = "pepper"
+    raise ValueError(f"{dish} is spoilt")
+
+@burrow.remote
+def cook(dish):
+    lock = threading.Lock()
+    grams = 250
+    return spoil(dish, lock)
+
+@burrow.remote
+def taste(dish):
+    salt = 1
+    breakpoint()
+    salt += 1
+    return f"{dish} with {salt} of salt"
+
+@burrow.remote
+class Chef:
+    def __init__(self): self.stars = 2
+    def cook(self, dish):
+        raise KeyError(dish)
+"""
+
+
+@pytest.fixture(scope="module")
+def kitchen(cells: Kernel) -> Kernel:
+    """The module's kernel with this module's definitions."""
+    return cells.run_ok(PROGRAM) and cells
+
+
+def talk(kitchen: Kernel, *lines: str) -> list[str]:
+    """Answers the questions of a cell, one after the other; returns the prompts."""
+    return [kitchen.answer(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def folder(kitchen: Kernel) -> Path:
+    """Where the kernel works."""
+    from pathlib import Path  # the checker wants the name for annotations only
+
+    return Path(kitchen.run_ok("print(os.getcwd(), end='')").stdout)
+
+
+def test_debug_opens_the_frames_of_the_failed_task(kitchen: Kernel):
+    failed = kitchen.run("burrow.get(cook.remote('soup'))")
+    assert failed.error is not None
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    lines = ("p spice, dish", "up", "p grams", "p lock", "grams = 300", "p grams + 1", "q")
+    prompts = talk(kitchen, *lines)
+    kitchen.wait(run)
+
+    assert set(prompts) == {"(Pdb) "}
+    assert "In cook, process " in run.stdout
+    for said in ("('pepper', 'soup')", "\n250\n", "<unlocked _thread.lock", "\n301\n"):
+        assert said in run.stdout
+    assert "burrow_jupyter" not in run.stdout
+    assert run.status == "ok"
+    assert kitchen.run_ok("burrow.get(square.remote(3))").text == "9"
+
+
+def test_other_tasks_run_while_the_frames_are_looked_at(kitchen: Kernel, folder: Path):
+    mark, door = f"mark-{uuid.uuid4().hex}", f"gate-{uuid.uuid4().hex}"
+    kitchen.run_ok(
+        "@burrow.remote\ndef signs(mark, door):\n"
+        "    while not os.path.exists(door): time.sleep(0.005)\n"
+        "    Path(mark).touch()\n"
+    )
+    kitchen.run(
+        f"marks = [signs.remote(f'{mark}-{{n}}', {door!r}) for n in range(8)]\n"
+        "burrow.get(cook.options(num_cpus=0).remote('soup'))"
+    )
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    kitchen.answer("p dish")
+    (folder / door).touch()
+    wait_until((folder / f"{mark}-7").exists, 20, "the tasks to run")
+    kitchen.answer("q")
+
+    kitchen.wait(run)
+    assert "'soup'" in run.stdout
+
+
+def test_the_failure_of_an_actors_method_can_be_looked_at(kitchen: Kernel):
+    kitchen.run("chef = Chef.remote(); burrow.get(chef.cook.remote('cake'))")
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(kitchen, "p self.stars, dish", "q")
+    kitchen.wait(run)
+
+    assert "(2, 'cake')" in run.stdout
+
+
+def test_after_another_cell_the_frames_are_gone_and_that_is_said(kitchen: Kernel):
+    kitchen.run("burrow.get(cook.remote('soup'))")
+    kitchen.run_ok("burrow.get(square.remote(2))")
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    kitchen.answer("q")  # of the debugger that opens here instead
+    kitchen.wait(run)
+
+    assert "cannot be looked at: its frames were let go" in run.stdout
+
+
+def test_debug_of_a_cells_own_failure_is_ipythons(kitchen: Kernel):
+    kitchen.run("burrow.get(cook.remote('soup'))")
+    kitchen.run("mine = 5\n1 / 0")
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    assert kitchen.answer("p mine") == "ipdb> "
+    kitchen.answer("q")
+    kitchen.wait(run)
+
+
+def test_where_nobody_can_answer_debug_shows_where_it_is_and_ends(kitchen: Kernel):
+    kitchen.run("burrow.get(cook.remote('soup'))")
+
+    run = kitchen.run_ok("%debug")
+
+    assert "in spoil" in run.stdout
+    assert "nobody can answer here" in run.stdout
+
+
+def test_what_the_kept_frames_held_goes_when_another_cell_runs(kitchen: Kernel):
+    kitchen.run_ok(
+        "@burrow.remote\ndef holds(box):\n    ref = box[0]\n    raise ValueError('held')\n"
+        "kept = burrow.put('kept'); name = kept.hex()"
+    )
+    kitchen.run("burrow.get(holds.remote([kept]))")
+    kitchen.run_ok("del kept")
+
+    def gone() -> bool:
+        listed = kitchen.run_ok("print(any(row['id'] == name for row in burrow.objects()))")
+        return listed.stdout == "False\n"
+
+    wait_until(gone, 10, "the object to be freed")
+
+
+# ---- breakpoints ---------------------------------------------------------------------
+
+
+def test_a_breakpoint_opens_in_the_cell_that_waits(kitchen: Kernel):
+    run = kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=True)
+
+    prompts = talk(kitchen, "p dish, salt", "n", "p salt", "c")
+    kitchen.wait(run)
+
+    assert set(prompts) == {"(Pdb) "}
+    assert "('soup', 1)" in run.stdout
+    assert "\n2\n" in run.stdout
+    assert "A task is at a breakpoint: Cell In[" in run.stderr
+    assert run.text == "'soup with 2 of salt'"
+
+
+def test_stepping_to_the_end_of_a_task_ends_the_talk(kitchen: Kernel):
+    run = kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=True)
+
+    talk(kitchen, "n", "n")
+    kitchen.wait(run)
+
+    assert run.text == "'soup with 2 of salt'"
+    assert "burrow_jupyter" not in run.stdout
+    assert kitchen.run_ok("burrow.get([square.remote(n) for n in range(4)])").text == "[0, 1, 4, 9]"
+
+
+def test_what_is_changed_at_a_breakpoint_counts(kitchen: Kernel):
+    run = kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=True)
+
+    talk(kitchen, "salt = 40", "c")
+    kitchen.wait(run)
+
+    assert run.text == "'soup with 41 of salt'"
+
+
+def test_leaving_the_debugger_cancels_the_task(kitchen: Kernel):
+    run = kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=True)
+
+    kitchen.answer("q")
+    kitchen.wait(run)
+
+    assert run.error is not None
+    assert run.error["ename"] == "TaskCancelledError"
+
+
+def test_tasks_at_breakpoints_lend_their_cpus_and_take_turns(kitchen: Kernel):
+    cpus = kitchen.run_ok("cpus = int(burrow.cluster_resources()['CPU']); print(cpus)")
+    count = int(cpus.stdout) + 1
+    run = kitchen.submit(
+        "refs = [taste.remote(n) for n in range(cpus + 1)]\nburrow.get(refs)", allow_stdin=True
+    )
+    for _ in range(count):
+        kitchen.answer("c")
+    kitchen.wait(run)
+
+    assert run.text.count("of salt") == count
+
+
+def test_a_breakpoint_where_nobody_can_answer_is_passed(kitchen: Kernel):
+    run = kitchen.run_ok("burrow.get(taste.remote('soup'))")
+
+    assert run.text == "'soup with 2 of salt'"
+    assert "nobody can answer here" in run.stdout
+
+
+def test_the_stop_button_ends_a_task_at_a_breakpoint(kitchen: Kernel):
+    run = kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=True)
+    kitchen.client.get_stdin_msg(timeout=30)
+
+    kitchen.interrupt()
+    kitchen.wait(run)
+
+    assert run.error is not None
+    wait_until(
+        lambda: (
+            kitchen.run_ok(
+                "print([t for t in burrow.tasks() if t['name'] == 'taste' and t['state'] "
+                "in ('running', 'blocked')])"
+            ).stdout
+            == "[]\n"
+        ),
+        10,
+        "the task to end",
+    )
+
+
+def test_debug_opens_a_breakpoint_that_no_cell_waits_for(kitchen: Kernel):
+    first = kitchen.run_ok("later = taste.remote('soup'); None")
+    wait_until(lambda: "at a breakpoint" in first.stderr, 10, "the line that says so")
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(kitchen, "p dish", "c")
+    kitchen.wait(run)
+
+    assert "'soup'" in run.stdout
+    assert kitchen.run_ok("burrow.get(later)").text == "'soup with 2 of salt'"
+
+
+@pytest.mark.parametrize("line", ["import pdb; pdb.set_trace()", "breakpoint()"])
+def test_breakpoints_in_actors_stop_in_the_users_line(kitchen: Kernel, line: str):
+    kitchen.run_ok(
+        "@burrow.remote\nclass Waiter:\n    def __init__(self): self.table = 7\n"
+        f"    def serve(self):\n        {line}\n        return self.table\n"
+    )
+    run = kitchen.submit("burrow.get(Waiter.remote().serve.remote())", allow_stdin=True)
+
+    talk(kitchen, "p self.table", "self.table = 8", "c")
+    kitchen.wait(run)
+
+    assert "\n7\n" in run.stdout
+    assert run.text == "8"
