@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import pdb  # noqa: T100  # on behalf of users
 import sys
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,9 @@ class RemotePdb(pdb.Pdb):
         frame, line = frame_lineno
         code = frame.f_code
         label = errors.label_of(code.co_filename) or code.co_filename
-        text = super().format_stack_entry(frame_lineno, "\n")
-        return f"{label}, line {line}, in {code.co_name}\n-> {text.rpartition(chr(10))[2].strip()}"
+        # Without a look at the frame's variables, which undoes what was assigned to them.
+        source = linecache.getline(code.co_filename, line, frame.f_globals).strip()
+        return f"{label}, line {line}, in {code.co_name}\n-> {source}"
 
     def print_stack_entry(self, frame_lineno: Any, prompt_prefix: str = pdb.line_prefix) -> None:
         """Print a place; the current one is marked."""

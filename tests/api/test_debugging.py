@@ -23,7 +23,12 @@ def run_script(tmp_path, lines: str) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "kitchen.py"
     path.write_text(SCRIPT)
     return subprocess.run(
-        [sys.executable, str(path)], input=lines, capture_output=True, text=True, timeout=60
+        [sys.executable, str(path)],
+        check=False,
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
