@@ -33,7 +33,9 @@ class RemotePdb(pdb.Pdb):
     def get_stack(self, f: FrameType | None, t: TracebackType | None) -> Any:
         """Return the stack without our frames, and the index of the current one."""
         stack, at = super().get_stack(f, t)
-        kept = [entry for entry in stack if not errors.is_own(entry[0])]
+        ours = [errors.is_own(frame) for frame, _ in stack]
+        first = ours.index(True) if any(ours) else 0  # what is before has started us
+        kept = [entry for entry, own in list(zip(stack, ours, strict=True))[first:] if not own]
         if not kept:
             return stack, at
         chosen = [i for i, entry in enumerate(kept) if entry is stack[at]]

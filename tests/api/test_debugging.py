@@ -38,7 +38,8 @@ def test_a_script_answers_from_its_input(tmp_path):
     assert "'soup'" in done.stdout
     assert "kitchen.py, line 7, in taste" in done.stdout
     assert "got soup with 5 of salt" in done.stdout
-    assert "kitchen.py, line 7" in done.stderr
+    assert "<module>" not in done.stdout
+    assert "kitchen.py, line 6" in done.stderr
 
 
 def test_at_the_end_of_its_input_the_task_goes_on(tmp_path):
