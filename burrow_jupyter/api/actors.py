@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import pickle
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
@@ -27,8 +29,9 @@ from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
-from burrow_jupyter.engine import current, serialization
+from burrow_jupyter.engine import current, serialization, sources
 from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.execute import UPGRADE
 
 if TYPE_CHECKING:
     from burrow_jupyter.backends.protocol import Backend
@@ -88,6 +91,9 @@ class ClassInfo:
     def __init__(self, cls: type) -> None:
         """Look at a class."""
         self.name = cls.__name__
+        self.key = (cls.__module__, cls.__qualname__)
+        definition = sources.definition_of(cls).encode()
+        self.definition = hashlib.blake2b(definition, digest_size=8).digest() if definition else b""
         self.methods: dict[str, _Method] = {}
         self.is_async = False
         for name in dir(cls):
@@ -115,6 +121,10 @@ def _anything(*args: Any, **kwargs: Any) -> None:
     """Stands for the methods that every actor has."""
 
 
+_latest: WeakValueDictionary[tuple[str, str], ActorClass] = WeakValueDictionary()
+"""The classes as they were last decorated, by module and name."""
+
+
 class ActorClass:
     """A class whose instances are actors: `Cls.remote(...)` makes one and returns its handle."""
 
@@ -129,6 +139,7 @@ class ActorClass:
             constructor = _nothing
         self._parameters = Parameters(constructor, cls.__name__, skip_first=True)
         self._definition = self._define()
+        _latest[self._info.key] = self
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             setattr(self, attribute, getattr(cls, attribute, None))
         self.__wrapped__ = cls
@@ -370,10 +381,12 @@ class ActorHandle:
         except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
             pass
 
-    def __getattr__(self, name: str) -> ActorMethod:
+    def __getattr__(self, name: str) -> Any:
         info: ClassInfo | None = self.__dict__.get("_info")
         known = info.methods.get(name) if info is not None else None
         if info is None or known is None:
+            if info is not None and name == "upgrade":  # unless the class has its own
+                return self._upgrade
             what = info.name if info is not None else "actor"
             msg = f"the actor class {what} has no method {name!r}"
             raise AttributeError(msg)
@@ -389,6 +402,7 @@ class ActorHandle:
         given: dict[str, Any] | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        code_id: int = 0,
     ) -> Any:
         backend = self._backend
         if context.current_or_none() is not backend:
@@ -417,10 +431,47 @@ class ActorHandle:
                 kwargs,
                 context.run_of_caller(),
                 retries,
+                code_id,
             )
         except Ended as ended:
             raise ValueError(str(ended)) from None
         return refs_of(task_id, options, backend, ObjectRef.of_actor)
+
+    def _upgrade(self, cls: ActorClass | None = None) -> ObjectRef[None]:
+        """Move the actor to the class as it is defined now; its state and its process stay.
+
+        Happens in order with its calls. A method `__upgraded__` of the new class, if there
+        is one, is called then, to bring the state in line; should it raise, the actor stays
+        what it was. A restart makes the actor of the new class.
+
+        Args:
+            cls: what to move it to; by default the class of its name that was last defined.
+
+        Returns:
+            A ref that is ready when it is done.
+
+        Raises:
+            ValueError: no class of that name is defined here, or its calls would be run in
+                another way (async, or not).
+        """
+        target = cls if cls is not None else _latest.get(self._info.key)
+        if target is None:
+            msg = (
+                f"no actor class {self._info.name} is defined here; name one: "
+                "handle.upgrade(TheClass)"
+            )
+            raise ValueError(msg)
+        info = target._info  # noqa: SLF001  # a class of this module
+        if info.is_async != self._options.is_async:
+            kinds = ("is async", "is not") if info.is_async else ("is not async", "is")
+            msg = f"{info.name} {kinds[0]} now, and the actor {kinds[1]}: make a new actor instead"
+            raise ValueError(msg)
+        backend = self._backend
+        known = _Method(info.name, "upgrade", _anything, skip_first=False)
+        code_id = target._definition.id_in(backend, context.run_of_caller())  # noqa: SLF001  # as above
+        ref: ObjectRef[None] = self._call(UPGRADE, known, None, (), {}, code_id)
+        self._info = info
+        return ref
 
     def _check_pending(self, limit: int) -> None:
         """Count a call; ask the head how many have ended when there seem to be too many."""
@@ -462,6 +513,15 @@ class ActorHandle:
 
 
 ActorHandle.__module__ = "burrow"
+
+
+def is_older(meta: bytes) -> bool:
+    """Say whether a class, as an actor has it, was defined otherwise here since then."""
+    info: ClassInfo = pickle.loads(meta)  # noqa: S301  # made by a driver or worker of ours
+    latest = _latest.get(info.key)
+    if latest is None or not info.definition:
+        return False
+    return latest._info.definition not in (b"", info.definition)  # noqa: SLF001  # of this module
 
 
 def _rebuild_handle(

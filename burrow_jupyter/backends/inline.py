@@ -117,6 +117,10 @@ class _Worker:
         """Return a function or class."""
         return self._backend.code(code_id)
 
+    def keep(self, call: current.Current, error: BaseException) -> bool:
+        """Say that frames of failures are not kept: they are in the traceback already."""
+        return False
+
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end."""
         return self._backend.loops.run(coroutine)
@@ -431,6 +435,7 @@ class InlineBackend:
         kwargs: dict[str, Any],
         run_id: int,
         retries: int,
+        code_id: int = 0,
     ) -> int:
         """Call a method now; see `Backend.call_actor`."""
         actor = self._actors.get(actor_id)
@@ -451,8 +456,11 @@ class InlineBackend:
         if group and group not in groups:
             failure = EngineError(unknown_group(options.name, group, groups))
             return self._settle_all(self.mint.block(results), results, None, failure)
-        message = messages.Run(0, 0, options_id, method)
-        return self._run(message, options, args, kwargs, run_id, actor, retries)
+        message = messages.Run(0, code_id, options_id, method)
+        task_id = self._run(message, options, args, kwargs, run_id, actor, retries)
+        if code_id and self._objects[task_id].failure is None:
+            self._classes[actor_id] = code_id
+        return task_id
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
         """Look an actor up; see `Backend.named_actor`."""
@@ -704,7 +712,11 @@ class InlineBackend:
             return [self._describe(object_id) for object_id in args[0]]
         if what == "describe actors":
             rows = {row["id"]: row for row in self.ask("actors")}
-            return [rows.get(short(i), {"id": short(i), "state": "unknown"}) for i in args[0]]
+            found = [rows.get(short(i), {"id": short(i), "state": "unknown"}) for i in args[0]]
+            for row, actor_id in zip(found, args[0], strict=True):
+                if actor_id in self._classes:
+                    row["meta"] = self._codes[self._classes[actor_id]][1]
+            return found
         if what == "count tasks":
             words = [self._describe(object_id)["state"] for object_id in args[0]]
             return {"counts": {word: words.count(word) for word in set(words)}, "names": {}}

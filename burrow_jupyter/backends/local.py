@@ -214,6 +214,7 @@ class LocalBackend:
         kwargs: dict[str, Any],
         run_id: int,
         retries: int,
+        code_id: int = 0,
     ) -> int:
         """Call a method; see `Backend.call_actor`."""
         packed = None
@@ -222,11 +223,12 @@ class LocalBackend:
             packed, deps, slots = self._pack(options.name, args, kwargs)
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
-        self._post(
-            Call(
-                task_id, actor_id, method, options_id, packed, deps, slots, run_id, parent, retries
-            )
+        call = Call(
+            task_id, actor_id, method, options_id, packed, deps, slots, run_id, parent, retries
         )
+        if code_id:
+            call.code_id = code_id
+        self._post(call)
         return task_id
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:

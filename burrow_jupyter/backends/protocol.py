@@ -113,8 +113,12 @@ class Backend(Protocol):
         kwargs: dict[str, Any],
         run_id: int,
         retries: int,
+        code_id: int = 0,
     ) -> int:
-        """Call a method; like `submit`."""
+        """Call a method; like `submit`.
+
+        `code_id` is the class that the actor has from then on, for `execute.UPGRADE`.
+        """
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
         """Return a living actor's id, the `meta` of its class, and its options.

@@ -102,6 +102,7 @@ class Call(Message, tag=6):
     run_id: int = 0
     parent: int = 0
     max_task_retries: int = 0
+    code_id: int = 0  # of the class that the actor is to have when the call has ended well
 
 
 class CreateActor(Message, tag=7):

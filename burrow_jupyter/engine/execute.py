@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, TimedOut
 from burrow_jupyter.core.options import DYNAMIC, STREAMING
-from burrow_jupyter.engine import errors, seeds
+from burrow_jupyter.engine import current, errors, seeds
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ CREATION = "__init__"
 TERMINATE = "__ray_terminate__"
 READY = "__ray_ready__"
 APPLY = "__ray_call__"
+UPGRADE = "__burrow_upgrade__"
+UPGRADED = "__upgraded__"
 
 _SAID = object()
 """The result of a generator whose items were sent as they were yielded."""
@@ -132,6 +134,9 @@ class Call:
             return lambda: True
         if name == APPLY:
             return lambda function, *args, **kwargs: function(actor, *args, **kwargs)
+        if name == UPGRADE:
+            cls = self._worker.code(self.run_message.code_id)
+            return lambda: upgrade(actor, cls)
         method: Callable[..., Any] = getattr(actor, name)
         return method
 
@@ -275,7 +280,7 @@ class Call:
         )
         # An error and the frames that it came through hold each other: what these frames
         # hold would stay until a garbage collection, which an idle worker never makes.
-        if not self._worker.debugging.keep(self.now, error):
+        if not self._worker.keep(self.now, error):
             for one in errors.chain_of(error):
                 traceback.clear_frames(one.__traceback__)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
@@ -321,6 +326,32 @@ class Call:
             return self._worker.client.dump(result)
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             raise TypeError(explain(error, result, f"the result of {self.options.name}")) from None
+
+
+def upgrade(instance: Any, cls: type) -> None:
+    """Make an actor one of another class; its state stays as it is.
+
+    Raises:
+        TypeError: instances of the classes are laid out differently.
+        Exception: whatever the new class raises when it is told.
+    """
+    before = type(instance)
+    try:
+        instance.__class__ = cls
+    except TypeError as error:
+        msg = (
+            f"the actor cannot be moved to the new definition of {cls.__name__} ({error}); "
+            "make a new actor instead"
+        )
+        raise TypeError(msg) from None
+    told = getattr(instance, UPGRADED, None)
+    if told is not None:
+        try:
+            told()
+        except BaseException:
+            instance.__class__ = before
+            raise
+    current.facts.actor_class = cls
 
 
 class OpenMpThreads:

@@ -6,6 +6,7 @@ code is collected when it is pickled, and registered where it is unpickled.
 
 from __future__ import annotations
 
+import ast
 import linecache
 import os
 import types
@@ -68,6 +69,26 @@ def _codes(target: Any) -> Iterator[types.CodeType]:
             names = item.__code__.co_names
             pending.extend(item.__globals__[n] for n in names if n in item.__globals__)
             pending.extend(cell.cell_contents for cell in item.__closure__ or () if _is_full(cell))
+
+
+def definition_of(cls: type) -> str:
+    """Return what a cell says of a class, in a form that is the same for the same definition.
+
+    Comments, layout and place do not count. "" if it was not defined in a cell.
+    """
+    for function in vars(cls).values():
+        code = getattr(function, "__code__", None)
+        if code is None or not label_of_file(code.co_filename):
+            continue
+        try:
+            tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+        except SyntaxError:  # a cell with magics
+            return ""
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+                node.decorator_list = []
+                return ast.dump(node)
+    return ""
 
 
 def _is_full(cell: types.CellType) -> bool:

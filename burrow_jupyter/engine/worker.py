@@ -143,6 +143,10 @@ class Worker:
                 stream.flush()
         self._send()
 
+    def keep(self, call: current.Current, error: BaseException) -> bool:
+        """Keep the frames of what was raised for a debugger, or say that they are not kept."""
+        return self.debugging.keep(call, error)
+
     def wake(self) -> None:
         """Have the main thread look whether it is to end; from any thread."""
         self.client.inbox.append(messages.Exit("it ended itself"))

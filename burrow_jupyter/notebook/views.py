@@ -250,6 +250,8 @@ class ActorsView(View):
     def look(self, backend: Backend) -> None:
         """Ask."""
         rows = backend.ask("describe actors", self._ids)
+        for row in rows[:ACTORS_SHOWN]:
+            row["old"] = actors.is_older(row["meta"]) if row.get("meta") else False
         self._rows = rows
         self.final = all(row["state"] in ("dead", "unknown") for row in rows)
 
@@ -275,6 +277,9 @@ class ActorsView(View):
             f"restarted {row['restarts']}x" if row.get("restarts") else "",
             f"process {row['pid']}" if row.get("pid") else "",
             str(row.get("reason", "")) if state == "dead" else "",
+            f"older definition ({row.get('made_in') or 'earlier'}), upgrade() moves it to the new one"
+            if row.get("old") and state != "dead"
+            else "",
         ]
         said = html.listed(parts)
         who = row.get("class_name") or class_name

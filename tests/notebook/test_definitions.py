@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.wait import wait_until
+
 if TYPE_CHECKING:
     from helpers.kernels import Kernel
 
@@ -248,3 +250,37 @@ def test_large_captures_are_named_in_one_line_and_shared(cells: Kernel):
     assert "it captures table (8 MB" in run.stderr
     again = cells.run_ok("burrow.get(use.remote())")
     assert "captures" not in again.stderr
+
+
+POT = """
+@burrow.remote
+class Pot:
+    def __init__(self): self.litres = 1
+    def fill(self):
+        self.litres += {more}
+        return self.litres
+"""
+
+
+def test_an_actor_of_an_older_definition_says_so_until_it_is_moved(cells: Kernel):
+    first = cells.run_ok(POT.format(more=1) + "pot = Pot.remote(); burrow.get(pot.fill.remote())")
+    number = first.reply["content"]["execution_count"]
+
+    assert "older" not in cells.run_ok("pot").displays[0]["text/plain"]
+    cells.run_ok("# another comment" + POT.format(more=1))
+    assert "older" not in cells.run_ok("pot").displays[0]["text/plain"]  # it says the same
+    cells.run_ok(POT.format(more=10))
+    assert f"older definition (In[{number}])" in cells.run_ok("pot").displays[0]["text/plain"]
+    assert cells.run_ok("burrow.get(pot.fill.remote())").text == "3"
+
+    assert cells.run_ok("burrow.get([pot.upgrade(), pot.fill.remote()])").text == "[None, 13]"
+    assert "older" not in cells.run_ok("pot").displays[0]["text/plain"]
+
+
+def test_a_live_view_of_an_actor_hears_of_a_newer_definition(cells: Kernel):
+    cells.run_ok(POT.format(more=2) + "pan = Pot.remote(); burrow.get(pan.fill.remote())")
+    run = cells.run_ok("pan")
+
+    cells.run_ok(POT.format(more=3))
+
+    wait_until(lambda: "older definition" in run.displays[0]["text/html"], 10, "the mark")

@@ -142,7 +142,7 @@ def on_call(state: State, client: ClientRecord, message: messages.Call) -> None:
     task = TaskRecord(
         message.task_id,
         client,
-        None,
+        state.codes[message.code_id] if message.code_id else None,
         state.functions.get(options.name) or state.function_of(options),
         message.options_id,
         options,
@@ -239,6 +239,8 @@ def on_done(state: State, worker: WorkerRecord, actor: ActorRecord, message: mes
         _retry(state, worker, task, message)
     else:
         tasks.on_done(state, worker, message)
+        if task is not None and task.code is not None and message.failure is None:
+            actor.code = task.code  # should it restart, it is made of this
     if actor.sent:
         first = next(iter(actor.sent.values()))
         if not first.started_at:

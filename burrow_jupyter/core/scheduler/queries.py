@@ -329,11 +329,16 @@ def _describe_actors(state: State, client: ClientRecord, ids: list[int]) -> list
     for actor_id in ids:
         actor = state.actors.get(actor_id) or dead.get(actor_id)
         rows.append(
-            _plain(actor_row(actor))
+            {**_plain(actor_row(actor)), "meta": actor.code.meta, "made_in": _label(state, actor)}
             if actor is not None
             else {"id": short(actor_id), "state": "unknown"}
         )
     return rows
+
+
+def _label(state: State, actor: ActorRecord) -> str:
+    run = state.runs.get(actor.run_id)
+    return run.label if run is not None else ""
 
 
 def _tasks(state: State, client: ClientRecord, run_id: int = 0) -> list[dict[str, Any]]:
