@@ -138,6 +138,12 @@ class Backend(Protocol):
             TimeoutError: not all were there in time; nothing was cancelled.
         """
 
+    def ready_among(self, ids: Sequence[int], need: int) -> list[int] | None:
+        """Return the positions of the first `need` objects that are known to be ready.
+
+        `None` if so many are not known to be: `wait` finds out.
+        """
+
     def wait(
         self, ids: Sequence[int], need: int, timeout_s: float | None, *, fetch: bool
     ) -> list[bool]:
