@@ -64,6 +64,20 @@ class FunctionRow(msgspec.Struct, frozen=True):
     cancelled: int
 
 
+class RunRow(msgspec.Struct, frozen=True):
+    """One execution of a cell that has unfinished tasks; its row goes with the last of them."""
+
+    id: str
+    label: str  # as "In[7]"
+    cell: str  # id of the notebook's cell, "" where there are no cells
+    began_at: float
+    finished: int
+    failed: int
+    cancelled: int
+    running: int
+    queued: int
+
+
 class TaskRow(msgspec.Struct, frozen=True):
     """One task that is alive, or ended lately (the last 200 are kept)."""
 
@@ -136,6 +150,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     functions: list[FunctionRow]
     tasks: list[TaskRow]
     actors: list[ActorRow]
+    runs: list[RunRow]
 
 
 class Gone(msgspec.Struct, frozen=True):
@@ -145,6 +160,7 @@ class Gone(msgspec.Struct, frozen=True):
     tasks: list[str] = []
     actors: list[str] = []
     functions: list[str] = []
+    runs: list[str] = []
 
 
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
@@ -160,6 +176,7 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
     functions: list[FunctionRow] = []
     tasks: list[TaskRow] = []
     actors: list[ActorRow] = []
+    runs: list[RunRow] = []
     gone: Gone = Gone()
 
 
@@ -194,4 +211,5 @@ def apply(snapshot: Snapshot, delta: Delta) -> Snapshot:
         functions=merged(snapshot.functions, delta.functions, delta.gone.functions),
         tasks=merged(snapshot.tasks, delta.tasks, delta.gone.tasks),
         actors=merged(snapshot.actors, delta.actors, delta.gone.actors),
+        runs=merged(snapshot.runs, delta.runs, delta.gone.runs),
     )

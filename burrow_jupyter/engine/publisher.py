@@ -54,6 +54,7 @@ class Publisher:
         self._live_rows: set[str] = set()
         self._ended_rows: dict[str, None] = {}
         self._actor_rows: set[int] = set()
+        self._run_rows: dict[int, feed.RunRow] = {}  # as they were published last
 
     def due(self) -> float | None:
         """Return when `frames` wants to be called next, `None` if nobody looks."""
@@ -132,6 +133,7 @@ class Publisher:
         self._live_rows.update(short(t.id) for t in running)
         actors = {a.id: a for a in [*state.dead_actors, *state.actors.values()]}
         self._actor_rows.update(actors)
+        self._run_rows = queries.run_rows(state, state.runs)
         return feed.Snapshot(
             seq=seq,
             at=now,
@@ -143,6 +145,7 @@ class Publisher:
             functions=queries.function_rows(state, list(state.functions)),
             tasks=[queries.task_row(t) for t in [*ended, *running]],
             actors=[queries.actor_row(a) for a in actors.values()],
+            runs=list(self._run_rows.values()),
         )
 
     def _delta(self, state: State, now: float) -> feed.Delta | None:
@@ -152,12 +155,14 @@ class Publisher:
                 state.task_changed(task)
             if worker.actor is not None:
                 state.actor_changed(worker.actor)  # whose row tells of its process
+        runs, ended_runs = self._runs(state)  # before the changed tasks are forgotten
         rows, gone = self._task_rows(state)
         actors, state.dirty_actors = state.dirty_actors, {}
         functions, state.dirty_functions = state.dirty_functions, {}
         machine, self._machine_new = (self._machine if self._machine_new else None), False
         forgotten = self._forgotten_actors(state, actors)
-        if not (rows or gone or workers or actors or forgotten or functions or machine):
+        changed = rows, gone, workers, actors, forgotten, functions, machine, runs, ended_runs
+        if not any(changed):
             return None
         return feed.Delta(
             seq=0,
@@ -171,12 +176,26 @@ class Publisher:
             functions=queries.function_rows(state, list(functions)),
             tasks=rows,
             actors=[queries.actor_row(a) for a in actors.values()],
+            runs=runs,
             gone=feed.Gone(
                 tasks=gone,
                 workers=[str(w.id) for w in workers.values() if w.state is WorkerState.GONE],
                 actors=forgotten,
+                runs=ended_runs,
             ),
         )
+
+    def _runs(self, state: State) -> tuple[list[feed.RunRow], list[str]]:
+        """Return the rows of runs that changed, and the ids of those that have ended.
+
+        A run is looked at from its first changed task on until it has ended: what a worker
+        holds ahead can begin without any change of a task.
+        """
+        before = self._run_rows
+        touched = {task.run_id for task in state.dirty_tasks.values()}
+        self._run_rows = now = queries.run_rows(state, before.keys() | touched)
+        changed = [row for run_id, row in now.items() if before.get(run_id) != row]
+        return changed, [short(run_id) for run_id in before if run_id not in now]
 
     def _forgotten_actors(self, state: State, changed: Iterable[int]) -> list[str]:
         """Return the ids of the dead actors that were shown and that nobody remembers."""

@@ -8,7 +8,7 @@ import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { formatCount } from './format';
 import type { BurrowModel } from './model';
 import type { BurrowApi } from './requests';
-import type { IActorRow, ITaskRow } from './state';
+import type { IActorRow, IRunRow, ITaskRow } from './state';
 import type { IActions, IWords } from './tokens';
 import type { BurrowTracker } from './tracker';
 
@@ -42,6 +42,13 @@ export class Actions implements IActions {
       __('End worker'),
       session => this._api.cancelTask(session, task.id, true)
     );
+  }
+
+  cancelRun(run: IRunRow): void {
+    void this._do(async session => {
+      this._model.markStopping(run.id);
+      await this._api.cancelRun(session, run.id);
+    });
   }
 
   killActor(actor: IActorRow): void {

@@ -13,7 +13,7 @@ import { Actions } from './actions';
 import { addCommands } from './commands';
 import { burrowIcon } from './icon';
 import { BurrowModel } from './model';
-import { watchNotebooks } from './notebooks';
+import { cellsOf, watchNotebooks } from './notebooks';
 import { answerStopButtons, healOutputs } from './outputs';
 import { BurrowPanel } from './panel';
 import { BurrowApi } from './requests';
@@ -46,7 +46,7 @@ const panelPlugin: JupyterFrontEndPlugin<IBurrowModel> = {
     const tracker = new BurrowTracker({ model, api, timers: window, now: () => Date.now() });
     const actions = new Actions(model, tracker, api, words);
 
-    const panel = new BurrowPanel(model, actions, words);
+    const panel = new BurrowPanel(model, actions, cellsOf(notebooks), words);
     panel.id = 'burrow-panel';
     panel.title.icon = burrowIcon;
     panel.title.caption = words.__('Burrow');

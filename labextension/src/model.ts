@@ -77,9 +77,9 @@ export class BurrowModel implements IBurrowModel, IDisposable {
     this._changed.emit();
   }
 
-  /** Note that a task was asked to stop. */
-  markStopping(task: string): void {
-    this._stopping = new Set([...this._stopping, task]);
+  /** Note that a task or run was asked to stop; their ids differ. */
+  markStopping(id: string): void {
+    this._stopping = new Set([...this._stopping, id]);
     this._changed.emit();
   }
 
@@ -116,10 +116,10 @@ export class BurrowModel implements IBurrowModel, IDisposable {
 
   private _dropStopped(): void {
     if (this._stopping.size > 0) {
-      const tasks = this._state?.tasks;
+      const { tasks, runs } = this._state ?? {};
       const left = [...this._stopping].filter(id => {
         const task = tasks?.get(id);
-        return task !== undefined && !hasEnded(task);
+        return runs?.has(id) === true || (task !== undefined && !hasEnded(task));
       });
       this._stopping = new Set(left);
     }
@@ -148,7 +148,8 @@ export function fromSnapshot(snapshot: ISnapshot): IBurrowState {
     workers: byId(snapshot.workers),
     functions: byId(snapshot.functions),
     tasks: byId(snapshot.tasks),
-    actors: byId(snapshot.actors)
+    actors: byId(snapshot.actors),
+    runs: byId(snapshot.runs)
   };
 }
 
@@ -165,7 +166,8 @@ export function applyDelta(state: IBurrowState, delta: IDelta): IBurrowState {
     workers: merged(state.workers, delta.workers, gone.workers),
     functions: merged(state.functions, delta.functions, gone.functions),
     tasks: merged(state.tasks, delta.tasks, gone.tasks),
-    actors: merged(state.actors, delta.actors, gone.actors)
+    actors: merged(state.actors, delta.actors, gone.actors),
+    runs: merged(state.runs, delta.runs, gone.runs)
   };
 }
 

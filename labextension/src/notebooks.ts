@@ -4,7 +4,7 @@
 
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
-import type { INotebook } from './tokens';
+import type { ICells, INotebook } from './tokens';
 
 /** Call back with the active notebook, now and whenever it or its kernel changes. */
 export function watchNotebooks(
@@ -32,6 +32,31 @@ export function watchNotebooks(
 
   tracker.currentChanged.connect((_, panel) => watch(panel));
   watch(tracker.currentWidget);
+}
+
+/** The cells of the notebook that is active when they are asked for. */
+export function cellsOf(tracker: INotebookTracker): ICells {
+  const indexOf = (id: string) =>
+    tracker.currentWidget?.content.widgets.findIndex(cell => cell.model.id === id) ?? -1;
+  return {
+    firstLineOf(id) {
+      const source = tracker.currentWidget?.content.widgets[indexOf(id)]?.model.sharedModel.source;
+      return (
+        source
+          ?.split('\n')
+          .find(line => line.trim() !== '')
+          ?.trim() ?? ''
+      );
+    },
+    reveal(id) {
+      const notebook = tracker.currentWidget?.content;
+      const index = indexOf(id);
+      if (notebook !== undefined && index >= 0) {
+        notebook.activeCellIndex = index;
+        void notebook.scrollToItem(index);
+      }
+    }
+  };
 }
 
 function describe(panel: NotebookPanel | null): INotebook | null {

@@ -8,7 +8,7 @@ import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import * as React from 'react';
 
-import type { IActions, IBurrowModel, IWords } from './tokens';
+import type { IActions, IBurrowModel, ICells, IWords } from './tokens';
 import { Burrow } from './views/burrow';
 import { WordsContext } from './words';
 
@@ -17,12 +17,14 @@ export class BurrowPanel extends ReactWidget {
   /**
    * @param model - What is shown.
    * @param actions - What the buttons do.
+   * @param cells - Of the notebook whose burrow is shown.
    * @param words - In the user's language.
    */
-  constructor(model: IBurrowModel, actions: IActions, words: IWords) {
+  constructor(model: IBurrowModel, actions: IActions, cells: ICells, words: IWords) {
     super();
     this._model = model;
     this._actions = actions;
+    this._cells = cells;
     this._words = words;
     this.addClass('jp-Burrow');
     this.node.setAttribute('role', 'region');
@@ -44,6 +46,7 @@ export class BurrowPanel extends ReactWidget {
               <Burrow
                 {...{ notebook, phase, state, samples, stopping, notice }}
                 actions={this._actions}
+                cells={this._cells}
               />
             );
           }}
@@ -74,6 +77,7 @@ export class BurrowPanel extends ReactWidget {
 
   private readonly _model: IBurrowModel;
   private readonly _actions: IActions;
+  private readonly _cells: ICells;
   private readonly _words: IWords;
   private readonly _visibility = new Signal<this, boolean>(this);
 }

@@ -58,6 +58,21 @@ export interface IFunctionRow {
   readonly cancelled: number;
 }
 
+/** One execution of a cell that has unfinished tasks; its row goes with the last of them. */
+export interface IRunRow {
+  readonly id: string;
+  /** as "In[7]" */
+  readonly label: string;
+  /** id of the notebook's cell, "" where there are no cells */
+  readonly cell: string;
+  readonly began_at: number;
+  readonly finished: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly running: number;
+  readonly queued: number;
+}
+
 /** One task that is alive, or ended lately (the last 200 are kept). */
 export interface ITaskRow {
   readonly id: string;
@@ -139,6 +154,7 @@ export interface ISnapshot {
   readonly functions: readonly IFunctionRow[];
   readonly tasks: readonly ITaskRow[];
   readonly actors: readonly IActorRow[];
+  readonly runs: readonly IRunRow[];
 }
 
 /** Ids of rows that are no more, by table. */
@@ -147,6 +163,7 @@ export interface IGone {
   readonly tasks: readonly string[];
   readonly actors: readonly string[];
   readonly functions: readonly string[];
+  readonly runs: readonly string[];
 }
 
 /** What changed since `seq - 1`. `null` means unchanged. */
@@ -162,6 +179,7 @@ export interface IDelta {
   readonly functions: readonly IFunctionRow[];
   readonly tasks: readonly ITaskRow[];
   readonly actors: readonly IActorRow[];
+  readonly runs: readonly IRunRow[];
   readonly gone: IGone;
 }
 

@@ -12,6 +12,7 @@ import type {
   IMachineRow,
   IObjectTotals,
   IResourceRow,
+  IRunRow,
   ITaskRow,
   IWorkerRow
 } from './state';
@@ -35,6 +36,7 @@ export interface IBurrowState {
   readonly functions: ReadonlyMap<string, IFunctionRow>;
   readonly tasks: ReadonlyMap<string, ITaskRow>;
   readonly actors: ReadonlyMap<string, IActorRow>;
+  readonly runs: ReadonlyMap<string, IRunRow>;
 }
 
 /** One point of the curves in the header. */
@@ -74,7 +76,7 @@ export interface IBurrowModel {
   readonly state: IBurrowState | null;
   /** The last minutes, oldest first. */
   readonly samples: readonly ISample[];
-  /** Tasks that were asked to stop and have not ended. */
+  /** Tasks and runs that were asked to stop and have not ended. */
   readonly stopping: ReadonlySet<string>;
   /** What went wrong with the last action, "" if nothing. */
   readonly notice: string;
@@ -86,6 +88,8 @@ export interface IActions {
   cancelTask(task: ITaskRow): void;
   /** End the worker of a task that does not listen. */
   forceTask(task: ITaskRow): void;
+  /** Cancel the unfinished tasks of a run. */
+  cancelRun(run: IRunRow): void;
   /** Kill an actor. */
   killActor(actor: IActorRow): void;
   /** Stop the burrow and all that runs in it. */
@@ -102,6 +106,14 @@ export interface INotebook {
   /** "" if it has no kernel. */
   readonly kernelId: string;
   readonly busy: boolean;
+}
+
+/** The cells of the active notebook, by their ids. */
+export interface ICells {
+  /** The first line with something in it, "" if the notebook has no such cell. */
+  firstLineOf(cell: string): string;
+  /** Bring a cell into view and make it the active one. */
+  reveal(cell: string): void;
 }
 
 /** Looks up words in the user's language; what `@jupyterlab/translation` gives. */

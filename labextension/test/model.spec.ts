@@ -2,7 +2,7 @@ import * as assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { BurrowModel, SAMPLES_MAX, applyDelta, fromSnapshot } from '../src/model';
-import { burrow, delta, functionRow, snapshot, task, worker } from './rows';
+import { burrow, delta, functionRow, gone, run, snapshot, task, worker } from './rows';
 
 test('rows that change replace theirs, and new ones come last', () => {
   const state = fromSnapshot(snapshot({ functions: [functionRow('f'), functionRow('g')] }));
@@ -22,10 +22,7 @@ test('rows that are gone disappear, and tables without a change stay the same', 
     snapshot({ tasks: [task('1.1'), task('1.2')], workers: [worker('2')] })
   );
 
-  const after = applyDelta(
-    state,
-    delta(2, { gone: { workers: [], tasks: ['1.1', '9.9'], actors: [], functions: [] } })
-  );
+  const after = applyDelta(state, delta(2, { gone: gone({ tasks: ['1.1', '9.9'] }) }));
 
   assert.deepEqual([...after.tasks.keys()], ['1.2']);
   assert.equal(after.workers, state.workers);
@@ -97,6 +94,19 @@ test('a task that was asked to stop is remembered until it ends', () => {
   model.apply(delta(2, { tasks: [task('1.1', { state: 'cancelled' })] }));
 
   assert.deepEqual([...model.stopping], ['1.2']);
+});
+
+test('a run is stopping until it has no unfinished tasks', () => {
+  const model = new BurrowModel();
+  model.apply(snapshot({ runs: [run('1.5'), run('1.6')] }));
+  model.markStopping('1.5');
+
+  model.apply(delta(2, { runs: [run('1.5', { cancelled: 1 })], gone: gone({ runs: ['1.6'] }) }));
+  assert.deepEqual([...model.stopping], ['1.5']);
+  assert.deepEqual([...(model.state?.runs.keys() ?? [])], ['1.5']);
+
+  model.apply(delta(3, { gone: gone({ runs: ['1.5'] }) }));
+  assert.deepEqual([...model.stopping], []);
 });
 
 test('a phase that is set again is no change', () => {

@@ -7,6 +7,8 @@ import type {
   IBurrowRow,
   IDelta,
   IFunctionRow,
+  IGone,
+  IRunRow,
   ISnapshot,
   ITaskRow,
   IWorkerRow
@@ -95,6 +97,21 @@ export function functionRow(id: string, changes: Partial<IFunctionRow> = {}): IF
   };
 }
 
+export function run(id: string, changes: Partial<IRunRow> = {}): IRunRow {
+  return {
+    id,
+    label: 'In[7]',
+    cell: 'cell-7',
+    began_at: 990,
+    finished: 0,
+    failed: 0,
+    cancelled: 0,
+    running: 1,
+    queued: 0,
+    ...changes
+  };
+}
+
 export function snapshot(changes: Partial<ISnapshot> = {}): ISnapshot {
   return {
     type: 'snapshot',
@@ -124,6 +141,7 @@ export function snapshot(changes: Partial<ISnapshot> = {}): ISnapshot {
     functions: [],
     tasks: [],
     actors: [],
+    runs: [],
     ...changes
   };
 }
@@ -141,7 +159,12 @@ export function delta(seq: number, changes: Partial<IDelta> = {}): IDelta {
     functions: [],
     tasks: [],
     actors: [],
-    gone: { workers: [], tasks: [], actors: [], functions: [] },
+    runs: [],
+    gone: gone(),
     ...changes
   };
+}
+
+export function gone(changes: Partial<IGone> = {}): IGone {
+  return { workers: [], tasks: [], actors: [], functions: [], runs: [], ...changes };
 }

@@ -6,20 +6,26 @@ import { renderToStaticMarkup } from 'react-dom/server';
 
 import { fromSnapshot } from '../src/model';
 import type { ISnapshot } from '../src/state';
-import type { IActions, Phase } from '../src/tokens';
+import type { IActions, ICells, Phase } from '../src/tokens';
 import type { IBurrowProps } from '../src/views/burrow';
 import { Burrow } from '../src/views/burrow';
-import { totalOf } from '../src/views/functions';
+import { totalOf } from '../src/views/progress';
 import { orderTasks } from '../src/views/tasks';
-import { actor, functionRow, snapshot, task, worker } from './rows';
+import { actor, functionRow, run, snapshot, task, worker } from './rows';
 
 const NO_ACTIONS: IActions = {
   cancelTask: () => undefined,
   forceTask: () => undefined,
+  cancelRun: () => undefined,
   killActor: () => undefined,
   stopBurrow: () => undefined,
   reconnect: () => undefined,
   dismissNotice: () => undefined
+};
+
+const CELLS: ICells = {
+  firstLineOf: cell => (cell === 'cell-7' ? 'burrow.get(refs)' : ''),
+  reveal: () => undefined
 };
 
 function show(content: Partial<ISnapshot> | null, changes: Partial<IBurrowProps> = {}): string {
@@ -32,6 +38,7 @@ function show(content: Partial<ISnapshot> | null, changes: Partial<IBurrowProps>
       stopping={new Set()}
       notice=""
       actions={NO_ACTIONS}
+      cells={CELLS}
       {...changes}
     />
   );
@@ -61,6 +68,7 @@ test('names and errors of users are text, never markup', () => {
       functions: [functionRow(evil, { running: 1 })],
       tasks: [task('1.1', { name: evil, state: 'failed', error: evil })],
       actors: [actor('1.2', { class_name: evil, name: evil })],
+      runs: [run('1.5', { label: evil })],
       workers: [worker('2', { task: evil })],
       resources: [{ id: evil, total: 1, used: 0 }]
     },
@@ -101,6 +109,20 @@ test('long lists are cut, and say how much is left', () => {
 
   assert.match(html, />12 more</);
   assert.match(html, /0 of 20 busy/);
+});
+
+test('a cell with unfinished tasks says how far they are and can be stopped', () => {
+  const html = show({
+    runs: [run('1.5', { finished: 40, failed: 2, queued: 3 }), run('1.6', { cell: 'elsewhere' })]
+  });
+
+  assert.match(html, /\[7\]<\/span> burrow\.get\(refs\)/);
+  assert.match(html, /aria-label="Stop the tasks of In\[7\]"/);
+  assert.match(html, /40 done<\/span>.*1 running<\/span>.*3 queued<\/span>.*2 failed<\/span>/);
+  assert.match(html, /10 s/);
+  assert.match(html, /2 at work/);
+  assert.match(html, /disabled=""[^>]*title="In\[7\]"/, 'there is no such cell to go to');
+  assert.match(show({}), /No cell has unfinished tasks/);
 });
 
 test('only what lives can be stopped', () => {

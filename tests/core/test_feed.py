@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from burrow_jupyter.core import feed
 
-TABLES = ("workers", "functions", "tasks", "actors")
+TABLES = ("workers", "functions", "tasks", "actors", "runs")
 ROWS = {
     "resources": feed.ResourceRow,
     "workers": feed.WorkerRow,
     "functions": feed.FunctionRow,
     "tasks": feed.TaskRow,
     "actors": feed.ActorRow,
+    "runs": feed.RunRow,
 }
 
 

@@ -33,6 +33,7 @@ def make_snapshot(seq=1, **changes) -> feed.Snapshot:
         "functions": [feed.FunctionRow("f", 0, 3, 1, 4, 0, 0)],
         "tasks": [],
         "actors": [],
+        "runs": [feed.RunRow("1.1", "In[7]", "cell-7", 991.0, 4, 0, 0, 1, 3)],
     }
     return feed.Snapshot(**{**fields, **changes})
 

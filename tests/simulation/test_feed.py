@@ -50,7 +50,7 @@ class Watched(World):
 
     def compare(self):
         there = publisher()._snapshot(self.state, self.now, self.seen.seq)
-        for table in ("workers", "functions", "actors", "resources"):
+        for table in ("workers", "functions", "actors", "resources", "runs"):
             self.require_same(table, there)
         self.require(self.seen.objects == there.objects, f"{self.seen.objects} {there.objects}")
         alive = {short(task.id): task for task in self.state.tasks.values()}

@@ -25,7 +25,7 @@ from burrow_jupyter.core.scheduler.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from burrow_jupyter.core.scheduler.state import State
 
@@ -179,6 +179,29 @@ def function_rows(state: State, names: list[str]) -> list[feed.FunctionRow]:
             )
         )
     return rows
+
+
+def run_rows(state: State, ids: Iterable[int]) -> dict[int, feed.RunRow]:
+    """Return, by id, those of these runs that have unfinished tasks, as observers see them."""
+    running: dict[int, int] = {}
+    for worker in state.workers.values():
+        for task in running_on(worker):
+            running[task.run_id] = running.get(task.run_id, 0) + 1
+    return {
+        run_id: feed.RunRow(
+            id=short(run.id),
+            label=run.label,
+            cell=run.cell_id,
+            began_at=run.begun_at,
+            finished=run.ended[TaskState.FINISHED],
+            failed=run.ended[TaskState.FAILED],
+            cancelled=run.ended[TaskState.CANCELLED],
+            running=running.get(run.id, 0),
+            queued=len(run.tasks) - running.get(run.id, 0),
+        )
+        for run_id in ids
+        if (run := state.runs.get(run_id)) is not None and run.tasks
+    }
 
 
 def object_totals(state: State, free_bytes: int, disk_bytes: int) -> feed.ObjectTotals:

@@ -4,13 +4,14 @@
 
 import * as React from 'react';
 
-import type { IActions, IBurrowModel, Phase } from '../tokens';
+import type { IActions, IBurrowModel, ICells, Phase } from '../tokens';
 import { useWords } from '../words';
 import { Actors } from './actors';
 import { Empty } from './empty';
 import { Header } from './header';
 import { IconButton } from './parts';
 import { Resources } from './resources';
+import { Runs } from './runs';
 import { Tasks } from './tasks';
 import { Workers } from './workers';
 
@@ -20,7 +21,7 @@ const SECOND_MS = 1000;
 export type IBurrowProps = Pick<
   IBurrowModel,
   'notebook' | 'phase' | 'state' | 'samples' | 'stopping' | 'notice'
-> & { readonly actions: IActions };
+> & { readonly actions: IActions; readonly cells: ICells };
 
 /** The whole panel. */
 export function Burrow(props: IBurrowProps): JSX.Element {
@@ -43,6 +44,7 @@ export function Burrow(props: IBurrowProps): JSX.Element {
         )}
       </div>
       <div className="jp-Burrow-content" data-stale={phase.kind === 'lost' ? 'true' : undefined}>
+        <Runs state={state} stopping={props.stopping} cells={props.cells} actions={actions} />
         <Tasks state={state} stopping={props.stopping} actions={actions} />
         <Actors state={state} actions={actions} />
         <Workers state={state} />
