@@ -184,7 +184,7 @@ class Live:
         view = views.BarsView(run)
         shown = _Shown(view, run.session, run)
         shown.last = {"text/plain": "", "text/html": ""}
-        self._publish(shown, shown.last, "display_data", run.parent)
+        self._begin(shown, run)
         self._follow(shown)
         return view
 
@@ -197,11 +197,15 @@ class Live:
                 display.data, display.metadata, transient=transient, update=display.update
             )
             return
-        # As with our own: an update is found by its id, and heard from the latest cell.
-        kind, parent = "display_data", run.parent
-        if display.update:
-            kind, parent = "update_display_data", self._runs.latest.parent
-        self._send(kind, display.data, display.metadata, transient, parent)
+
+        def send(place: Run) -> None:
+            # As with our own: an update is found by its id, and heard from the latest cell.
+            kind, parent = "display_data", place.parent
+            if display.update:
+                kind, parent = "update_display_data", self._runs.latest.parent
+            self._send(kind, display.data, display.metadata, transient, parent)
+
+        self._runs.deliver(run, send)
 
     def show_failures(self, run: Run, text: str) -> views.FailuresView:
         """Show a place for failures of a run beyond the first."""
@@ -209,9 +213,15 @@ class Live:
         view.add(text)
         shown = _Shown(view, run.session, run)
         shown.last = view.bundle()
-        self._publish(shown, shown.last, "display_data", run.parent)
+        self._begin(shown, run)
         self._follow(shown)
         return view
+
+    def _begin(self, shown: _Shown, run: Run) -> None:
+        """Show a view under the cell of a run, as it is when it is heard."""
+        self._runs.deliver(
+            run, lambda place: self._publish(shown, shown.last, "display_data", place.parent)
+        )
 
     def _strip_is_due(self, shown: _Shown) -> bool:
         view = shown.view
@@ -277,7 +287,7 @@ class Live:
                 return not shown.view.final
             assert shown.run is not None, "a strip is of a run"
             shown.last = shown.view.bundle()
-            self._publish(shown, shown.last, "display_data", shown.run.parent)
+            self._begin(shown, shown.run)
             return True
         bundle = shown.view.bundle()
         if bundle == shown.last:
@@ -310,7 +320,8 @@ class Live:
         changed_at = time.monotonic()
         while True:
             began = time.monotonic()
-            if self.look():
+            latest = self._runs.latest
+            if (latest.active or latest.is_watched) and self.look():
                 pause_s = FASTEST_S
                 changed_at = time.monotonic()
             else:

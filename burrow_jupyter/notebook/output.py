@@ -2,7 +2,8 @@
 
 While the cell runs, text goes through its own `sys.stdout`, so that order is kept and
 what captures the cell's output captures this too. Later it goes to the kernel's stream
-with that cell as the parent, which is how front ends know where output belongs.
+with that cell as the parent, which is how front ends know where output belongs. Programs that
+run notebooks know no such thing: they get it in the cell that they wait for then.
 
 A cell shows a bounded amount; all of it is in the run's log, for as long as the burrow
 lives.
@@ -155,6 +156,12 @@ class Output:
             log.write(data)
 
     def _show(self, run: Run | None, name: str, text: str) -> None:
+        if run is None or self._kernel is None:
+            self._print(run, name, text)
+        else:
+            self._runs.deliver(run, lambda place: self._print(place, name, text))
+
+    def _print(self, run: Run | None, name: str, text: str) -> None:
         current = run is None or run.active or self._kernel is None
         stream: Any = getattr(sys, name) if current else self._streams[name]
         if run is not None and hasattr(stream, "set_thread_parent"):  # from ipykernel 7.4 on

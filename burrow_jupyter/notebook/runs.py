@@ -67,6 +67,14 @@ class Run:
         """How people know the run."""
         return f"In[{self.number}]"
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a front end asked for it, which shows what comes for a cell that is over.
+
+        Programs that run notebooks drop that. They name no cell and can be asked nothing.
+        """
+        return bool(self.cell_id or self.parent.get("content", {}).get("allow_stdin", True))
+
 
 class Runs:
     """The runs of one shell."""
@@ -79,6 +87,7 @@ class Runs:
         self._active: dict[str, Run] = {}
         self._lock = threading.Lock()
         self.latest = Run({}, 0)
+        self._held: list[Callable[[Run], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unraisable: Callable[[sys.UnraisableHookArgs], Any] | None = None
         self._start_thread: Callable[[threading.Thread], None] | None = None
@@ -124,6 +133,10 @@ class Runs:
         self.latest = run
         for callback in self.on_begin:
             callback(run)
+        with self._lock:
+            held, self._held = self._held, []
+        for show in held:
+            show(run)
 
     def _end(self, result: Any) -> None:
         # A cell that awaits has a context of its own, which is over by now.
@@ -215,6 +228,21 @@ class Runs:
                 self._known.popitem(last=False)
         for callback in self.on_open:
             callback(run)
+
+    def deliver(self, run: Run, show: Callable[[Run], None]) -> None:
+        """Call `show` with the run in whose cell that which comes for `run` is shown.
+
+        It is `run` itself; for a program that no longer hears of it, the cell that it waits for
+        now, or the next one.
+        """
+        place = run
+        if not (run.active or run.is_watched):
+            with self._lock:
+                place = self.latest
+                if not place.active:
+                    self._held.append(show)
+                    return
+        show(place)
 
     def find(self, run_id: int) -> Run | None:
         """Return a run by its id in the session that runs."""

@@ -154,10 +154,11 @@ class Kernel:
         """Whether the kernel's process lives."""
         return bool(self.manager.is_alive())
 
-    def submit(
-        self, code: str, *, cell_id: str | None = None, allow_stdin: bool = False
-    ) -> CellRun:
-        """Sends a cell for execution and returns at once. `cell_id` as JupyterLab sends it."""
+    def submit(self, code: str, *, cell_id: str | None = None, allow_stdin: bool = True) -> CellRun:
+        """Sends a cell for execution and returns at once. `cell_id` as JupyterLab sends it.
+
+        Without `allow_stdin` and `cell_id` it is sent as programs do that run notebooks.
+        """
         content = {
             "code": code,
             "silent": False,

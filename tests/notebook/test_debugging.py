@@ -136,7 +136,7 @@ def test_debug_of_a_cells_own_failure_is_ipythons(kitchen: Kernel):
 def test_where_nobody_can_answer_debug_shows_where_it_is_and_ends(kitchen: Kernel):
     kitchen.run("burrow.get(cook.remote('soup'))")
 
-    run = kitchen.run_ok("%debug")
+    run = kitchen.wait(kitchen.submit("%debug", allow_stdin=False))
 
     assert "in spoil" in run.stdout
     assert "nobody can answer here" in run.stdout
@@ -217,7 +217,7 @@ def test_tasks_at_breakpoints_lend_their_cpus_and_take_turns(kitchen: Kernel):
 
 
 def test_a_breakpoint_where_nobody_can_answer_is_passed(kitchen: Kernel):
-    run = kitchen.run_ok("burrow.get(taste.remote('soup'))")
+    run = kitchen.wait(kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=False))
 
     assert run.text == "'soup with 2 of salt'"
     assert "nobody can answer here" in run.stdout
