@@ -143,7 +143,8 @@ _T, _A, _O, _W = (
 CAUSES = {
     "Task": {
         _T.ARGUMENTS_READY: "its last argument is there; it queues under its resource shape",
-        _T.LEASE: "it is sent to a worker, to run there or to be held ahead; a method to its actor",
+        _T.LEASE: "it is sent to a worker, to run there or to be held ahead, or to ride behind the "
+        "task that makes its argument; a method to its actor",
         _T.RETURN: "its worker gives it back unstarted, or died before it began it",
         _T.BLOCK: "it waits in `get` or `wait`: its CPU goes to others",
         _T.UNBLOCK: "what it waited for is there, its wait timed out or was interrupted",
@@ -151,6 +152,7 @@ CAUSES = {
         _T.FINISH: "it returned",
         _T.FAIL: "it raised, its process died without attempts left, an argument or its actor failed",
         _T.CANCEL: "it was cancelled, alone or with its parent, its run or its driver",
+        _T.AWAIT_ARGUMENT: "its worker gives it back or died, before what it rode behind had ended",
         _T.AWAIT_ACTOR: "its actor restarts, or it raised, and it is to be tried again",
     },
     "Actor": {

@@ -196,7 +196,11 @@ class LocalBackend:
             self._entries[actor_id] = Entry(PENDING)
             self._post(message)
             return actor_id
-        found: int = self.client.answer_to(message, actor_id)
+        try:
+            found: int = self.client.answer_to(message, actor_id)
+        except KeyboardInterrupt:
+            self.client.abandoned.add(actor_id)
+            raise
         entry = self._entries.get(found)
         if entry is None:
             self._entries[found] = Entry(PENDING)

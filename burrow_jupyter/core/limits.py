@@ -36,6 +36,12 @@ HELD_AHEAD_TARGET_S = 0.002
 HELD_AHEAD_MAX = 128
 """Most tasks that a worker holds ahead, however short they are."""
 
+RIDE_MAX_BYTES = 16 * 1024
+"""Results up to this size stay with their worker for the tasks that ride behind them."""
+
+RIDE_RESULTS_MAX = 256
+"""Results that a worker keeps for tasks that ride."""
+
 HELD_AHEAD_LONGEST_S = 0.005
 """Tasks longer than this are not held ahead: a round trip is under 5 % of them."""
 

@@ -134,6 +134,8 @@ class Client:
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
         self._questions: dict[int, _Question] = {}
+        self.abandoned: set[int] = set()
+        """Requests for actors whose asker was interrupted: nobody holds what is answered."""
         self._streams: dict[int, Callable[[messages.Streamed], None]] = {}
         self._streams_lock = threading.Lock()
 
@@ -558,6 +560,10 @@ class Client:
         question = self._questions.get(message.request_id)
         if question is not None:
             question.answer = message
+        elif message.request_id in self.abandoned:
+            self.abandoned.discard(message.request_id)
+            if message.payload is not None:
+                self._out.append(messages.Drop([message.payload]))
 
     def _on_streamed(self, message: messages.Streamed) -> None:
         if message.object_id:

@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import Cancelled, Failure
-from burrow_jupyter.core.limits import BATCH_MAX_DELAY_S, BATCH_MAX_MESSAGES
+from burrow_jupyter.core.limits import (
+    BATCH_MAX_DELAY_S,
+    BATCH_MAX_MESSAGES,
+    RIDE_MAX_BYTES,
+    RIDE_RESULTS_MAX,
+)
 from burrow_jupyter.engine import current, errors, processes, serialization, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import ExitActor
@@ -80,6 +85,7 @@ class Worker:
         self._title = 0
         self._side_by_side: SideBySide | None = None
         self._credits: dict[int, int] = {}
+        self._made: dict[int, Value] = {}
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
         self.journal = Journal(self.client.files.memory_dir, worker_id)
@@ -248,6 +254,8 @@ class Worker:
             self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
             self.leave_actor("it was ended by __ray_terminate__()")
             return
+        if None in run.values and not self._have_ridden(run):
+            return
         if run.run_id != self._run_id:
             self._run_id = run.run_id
             self.debugging.forget()
@@ -284,9 +292,32 @@ class Worker:
             # Between short tasks of one cell nobody could tell whose C code has written what.
             self._modules.note()
             self.output.end_of_call(now)
+        if len(done.values) == 1:
+            self._keep_made(run.task_id, done.values[0])
         self._end_task(done, flush=self._exiting)
         call.forget()
         current.set_process_wide(current.NOTHING)
+
+    def _have_ridden(self, run: messages.Run) -> bool:
+        """Fill in arguments that were made here; give the task back if one was not."""
+        for at, value in enumerate(run.values):
+            if value is None:
+                made = self._made.get(run.deps[at])
+                if made is None:  # its maker failed, or was cancelled
+                    self._discard(run)
+                    self.client.post(messages.Returned([run.task_id]))
+                    self._send()
+                    return False
+                run.values[at] = made
+        return True
+
+    def _keep_made(self, task_id: int, value: Value) -> None:
+        """Keep a small result for a while: what rides behind its task needs it."""
+        if not value.segment and len(value.data) <= RIDE_MAX_BYTES:
+            made = self._made
+            made[task_id] = value
+            if len(made) > RIDE_RESULTS_MAX:
+                del made[next(iter(made))]
 
     def _next_run(self) -> int:
         """Return the run of what is to be done next."""

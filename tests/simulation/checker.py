@@ -58,6 +58,7 @@ class Facts:
         self.crashes: Counter[int] = Counter()
         self.sent: dict[Client, dict[int, None]] = {}
         self.returned: dict[int, tuple[list[int], int]] = {}
+        self.rode: set[int] = set()  # sent to run behind what makes their argument
         self._serial = 0
 
     # ---- values ----------------------------------------------------------------------
@@ -159,12 +160,14 @@ class Facts:
         """A worker has these no more, whether it gave them back or died: they keep their order."""
         last = [-1]
         for index, task_id in enumerate(task_ids):
-            self.returned[task_id] = (last, index)
+            if task_id not in self.rode:  # what waits for an argument comes when that is there
+                self.returned[task_id] = (last, index)
 
     def _in_turn(self, client: Client, run: messages.Run) -> None:
         if run.method:
             return
         self.sent.setdefault(client, {})[run.task_id] = None
+        (self.rode.add if None in run.values else self.rode.discard)(run.task_id)
         last, index = self.returned.pop(run.task_id, ([-1], 0))
         self.world.require(index > last[0], f"{run.task_id:x} came back, and is sent out of turn")
         last[0] = index

@@ -145,6 +145,7 @@ class Client:
         self.entries: dict[int, Entry] = {}
         self.threads: list[Thread] = []
         self.answers: dict[int, messages.Answer] = {}
+        self.abandoned: set[int] = set()
         self.streams: dict[int, StreamEnd] = {}
         self.codes: dict[int, int] = {}
         self.options: dict[TaskOptions, int] = {}
@@ -276,7 +277,10 @@ class Client:
                     if entry is not None and entry.state == PENDING:
                         entry.state = ANNOUNCED
             case messages.Answer():
-                self.answers[message.request_id] = message
+                if message.request_id not in self.abandoned:
+                    self.answers[message.request_id] = message
+                elif message.payload is not None:
+                    self.out.append(messages.Drop([message.payload]))
             case messages.Reuse():
                 for name in message.segments:
                     self.world.facts.may_reuse(self, name)
@@ -406,6 +410,7 @@ class Worker(Client):
         self.cancelled: set[int] = set()
         self.credits: dict[int, int] = {}
         self.runs_of: dict[int, int] = {}
+        self.made: dict[int, Value] = {}
         self.exiting = False
 
     # ---- birth and death -------------------------------------------------------------
@@ -519,6 +524,8 @@ class Worker(Client):
                 self.running[message.task_id] = thread
                 thread.resume()
             else:
+                if not self._have_ridden(message):
+                    continue
                 assert self.main is not None
                 self.running[message.task_id] = self.main
                 yield from self._run(message)
@@ -527,6 +534,18 @@ class Worker(Client):
         self.flush()
         self.die(code=0)
         raise Crash
+
+    def _have_ridden(self, run: messages.Run) -> bool:
+        for at, value in enumerate(run.values):
+            if value is None:
+                made = self.made.get(run.deps[at])
+                if made is None or self.world.random.random() < 0.05:
+                    self._discard(run)
+                    self.out.append(messages.Returned([run.task_id]))
+                    self.flush()
+                    return False
+                run.values[at] = made
+        return True
 
     def _has_slot(self) -> bool:
         assert self.actor is not None
@@ -619,6 +638,9 @@ class Worker(Client):
                 self.out.append(messages.Retiring())
                 self._give_back()
                 self.exiting = True
+        if len(values) == 1 and not values[0].segment:
+            self.made[task_id] = values[0]
+            world.facts.made(task_id, values[0])  # what rides has it before the head
         self._report(done)
         self.journal_running = 0
         # The result kept its refs alive until the head has heard of them.

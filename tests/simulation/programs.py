@@ -530,7 +530,11 @@ class Programs:
         if not name:
             return actor_id
         client.flush()
-        yield Wait(lambda: actor_id in client.answers)
+        try:
+            yield Wait(lambda: actor_id in client.answers)
+        except Interrupted:
+            client.abandoned.add(actor_id)
+            raise
         answer = client.answers.pop(actor_id)
         if answer.payload == actor_id:
             return actor_id

@@ -43,19 +43,91 @@ _READY, _BUSY, _LEASE = TaskState.READY, WorkerState.BUSY, TaskEvent.LEASE
 
 def enqueue(state: State, task: TaskRecord, *, front: bool = False) -> None:
     """Put a task that is READY into the queue of its shape."""
-    queue = state.queue_of.get(task.options_id)
-    if queue is None:
-        options = task.options
-        key = (options.shape, (options.env_vars, options.working_dir))
-        queue = state.queues.get(key)
-        if queue is None:
-            queue = state.queues[key] = ShapeQueue(*key)
-        state.queue_of[task.options_id] = queue
+    queue = state.queue_of.get(task.options_id) or _queue_of(state, task)
     if front:
         queue.tasks.appendleft(task)
     else:
         queue.tasks.append(task)
     state.waiting_queues[queue] = None
+
+
+def _queue_of(state: State, task: TaskRecord) -> ShapeQueue:
+    options = task.options
+    key = (options.shape, (options.env_vars, options.working_dir))
+    queue = state.queues.get(key)
+    if queue is None:
+        queue = state.queues[key] = ShapeQueue(*key)
+    state.queue_of[task.options_id] = queue
+    return queue
+
+
+# ---- riding --------------------------------------------------------------------------
+
+
+def ride(state: State, task: TaskRecord) -> bool:
+    """Send a task to the worker that makes what it waits for, to run right behind that.
+
+    No link of a chain of short tasks waits for a round trip to us: the worker has the
+    argument. Should it not come about, the worker gives the task back.
+    """
+    code = task.code
+    if (
+        code is None
+        or task.rode
+        or task.actor is not None
+        or task.state is not TaskState.WAITING
+        or not 0 <= code.average_s <= limits.HELD_AHEAD_LONGEST_S
+        or task.options.max_calls
+    ):
+        return False
+    worker: WorkerRecord | None = None
+    for object_id in task.deps:
+        record = state.objects[object_id]
+        if record.state is ObjectState.READY:
+            continue
+        maker = record.task
+        if (
+            maker is None
+            or maker.worker is None
+            or worker not in (None, maker.worker)
+            or maker.code is None
+            or not maker.code.is_light
+            or maker.options.num_returns != 1
+        ):
+            return False
+        worker = maker.worker
+    if worker is None or worker.queue is None or not _has_room(worker):
+        return False
+    queue = state.queue_of.get(task.options_id) or _queue_of(state, task)
+    if worker.queue is not queue or queue.tasks:
+        return False  # what has waited longer comes first
+    task.rode = True
+    _assign(state, worker, task)
+    return True
+
+
+def _carry_on(state: State, task: TaskRecord) -> None:
+    """Have what waits for a task that was assigned ride behind it, and so on."""
+    pending = [task]
+    while pending:
+        record = state.objects.get(pending.pop().id)
+        if record is None or record.dependants is None:
+            continue
+        pending += [d for d in record.dependants if type(d) is TaskRecord and ride(state, d)]
+
+
+def _has_room(worker: WorkerRecord) -> bool:
+    """Say whether a worker that has work may be given more of it ahead."""
+    return (
+        worker.load_s < limits.HELD_AHEAD_TARGET_S
+        and 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
+        and not worker.blocked
+        and not worker.taking_back
+        and worker.state is _BUSY
+    )
+
+
+# ---- dispatching ---------------------------------------------------------------------
 
 
 def dispatch(state: State) -> None:
@@ -185,13 +257,7 @@ def _hold_ahead(state: State, queue: ShapeQueue) -> None:
         return
     while roomy and len(tasks) > queue.starting:
         for worker in list(roomy.values()):
-            if (
-                worker.load_s >= limits.HELD_AHEAD_TARGET_S
-                or not 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
-                or worker.blocked
-                or worker.taking_back
-                or worker.state is not _BUSY
-            ):
+            if not _has_room(worker):
                 del roomy[worker.id]  # it has no room now; one of its tasks ends, and it has
                 continue
             task = _next_ready(state, queue)
@@ -294,6 +360,9 @@ def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         else:
             task.estimate_s = 0.0
     send_run(state, worker, task)
+    made = state.objects.get(task.id)
+    if made is not None and made.dependants is not None and not task.missing:
+        _carry_on(state, task)
 
 
 def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
@@ -516,6 +585,10 @@ def after_task(state: State, worker: WorkerRecord) -> None:
             state.commands.append(StopWorker(worker.id, 0.0, first.id))
         if worker.queue is not None:
             worker.queue.roomy[worker.id] = worker
+            last = next(reversed(worker.assigned.values()))
+            made = state.objects.get(last.id)
+            if made is not None and made.dependants is not None:
+                _carry_on(state, last)
         return
     worker.load_s = 0.0
     worker.taking_back = False
@@ -620,6 +693,9 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
 
 def requeue(state: State, task: TaskRecord) -> None:
     """A task that was leased and had not begun queues again, in front."""
-    move_task(state, task, TaskEvent.RETURN)
     task.started_at = 0.0
+    if task.missing:  # it rode
+        move_task(state, task, TaskEvent.AWAIT_ARGUMENT)
+        return
+    move_task(state, task, TaskEvent.RETURN)
     enqueue(state, task, front=True)

@@ -187,6 +187,16 @@ def _check_clients(state: State) -> None:
 # ---- tasks -----------------------------------------------------------------------------
 
 
+def _check_ride(state: State, task: TaskRecord) -> None:
+    """What rides comes after what it waits for, on the same worker."""
+    assert task.worker is not None, "it is leased"
+    order = list(task.worker.assigned)
+    for object_id in task.deps:
+        if state.objects[object_id].state is ObjectState.PENDING:
+            before = object_id in order and order.index(object_id) < order.index(task.id)
+            _require(before, "rides behind nothing:", task.id)
+
+
 def _check_task(state: State, task: TaskRecord) -> None:
     word = task.state.name
     _require(task.state < ENDED, f"ended task ({word}) is kept:", task.id)
@@ -197,7 +207,9 @@ def _check_task(state: State, task: TaskRecord) -> None:
         _require(task.worker.id in state.workers, "leased to a worker that is gone:", task.id)
     missing = sum(state.objects[d].state is ObjectState.PENDING for d in task.deps)
     _require(task.missing == missing, f"waits for {task.missing}, not {missing}:", task.id)
-    if task.state is not TaskState.WAITING:
+    if leased and missing:
+        _check_ride(state, task)
+    elif task.state is not TaskState.WAITING:
         _require(not missing, f"{word} without its arguments:", task.id)
     elif task.actor is None:
         _require(missing, "waits for nothing:", task.id)

@@ -64,7 +64,7 @@ ENDED = TaskState.FINISHED
 class CodeRecord:
     """One function or class that a client has defined."""
 
-    __slots__ = ("average_s", "id", "meta", "name", "value")
+    __slots__ = ("average_s", "id", "is_light", "meta", "name", "value")
 
     def __init__(self, code_id: int, name: str, value: Value, meta: bytes = b"") -> None:
         self.id = code_id
@@ -72,6 +72,7 @@ class CodeRecord:
         self.name = name
         self.value = value
         self.average_s = -1.0  # of measured runs, moving; negative: none yet
+        self.is_light = False  # whether its latest result was small enough to ride on
 
 
 class ObjectRecord:
@@ -129,6 +130,7 @@ class TaskRecord:
         "options_id",
         "parent",
         "retries",
+        "rode",
         "run_id",
         "slots",
         "started_at",
@@ -176,6 +178,7 @@ class TaskRecord:
         self.waits: list[GetRecord] | None = None  # that block it, while it is BLOCKED
         self.actor: ActorRecord | None = None
         self.method = ""
+        self.rode = False  # it was sent behind the maker of its argument, which is tried once
         self.retries = 0  # of an actor's call, when the actor crashes or the call raises
         self.children: list[int] | None = None
         self.function = function  # where its states are counted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from burrow_jupyter.core import messages
+from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import (
     Cancelled,
     EngineError,
@@ -71,6 +71,8 @@ def on_submit(state: State, client: ClientRecord, message: messages.Submit) -> N
         placement.enqueue(state, task)
     elif not task.missing:
         argument_ready(state, task)
+    else:
+        placement.ride(state, task)
 
 
 def register(state: State, client: ClientRecord, task: TaskRecord) -> None:
@@ -184,6 +186,9 @@ def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
         took = message.micros * 1e-6
         known = code.average_s
         code.average_s = took if known < 0 else known + AVERAGE_WEIGHT * (took - known)
+        if len(message.values) == 1:
+            value = message.values[0]
+            code.is_light = not value.segment and len(value.data) <= limits.RIDE_MAX_BYTES
     placement.unassign(state, worker, task)
     failure = message.failure
     if failure is not None:
@@ -359,6 +364,9 @@ def retry(state: State, task: TaskRecord) -> None:
     """Run a function's call again. The caller has taken it off its worker."""
     task.attempt += 1
     task.started_at = 0.0
+    if task.missing:  # it rode, and its worker died with what it waits for
+        move_task(state, task, TaskEvent.AWAIT_ARGUMENT)
+        return
     move_task(state, task, TaskEvent.RETRY)
     placement.enqueue(state, task, front=True)
 

@@ -38,6 +38,7 @@ class TaskEvent(IntEnum):
     FAIL = 7
     CANCEL = 8
     AWAIT_ACTOR = 9  # an actor call goes back to wait for the restarted actor
+    AWAIT_ARGUMENT = 10  # it rode behind the maker of its argument, and was taken off
 
 
 class ActorEvent(IntEnum):
@@ -76,7 +77,7 @@ _LIVE_ENDS = {_E.FINISH: _T.FINISHED, _E.FAIL: _T.FAILED, _E.CANCEL: _T.CANCELLE
 TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
     _T.WAITING: {
         _E.ARGUMENTS_READY: _T.READY,
-        _E.LEASE: _T.LEASED,  # actor calls have no queue of their shape
+        _E.LEASE: _T.LEASED,  # actor calls have no queue of their shape; or it rides
         _E.FAIL: _T.FAILED,
         _E.CANCEL: _T.CANCELLED,
     },
@@ -87,9 +88,11 @@ TASK_TABLE: dict[TaskState, dict[TaskEvent, TaskState]] = {
         _E.RETRY: _T.READY,
         _E.BLOCK: _T.BLOCKED,
         _E.AWAIT_ACTOR: _T.WAITING,
+        _E.AWAIT_ARGUMENT: _T.WAITING,
     },
     _T.BLOCKED: {
         **_LIVE_ENDS,
+        _E.AWAIT_ARGUMENT: _T.WAITING,
         _E.UNBLOCK: _T.LEASED,
         _E.RETRY: _T.READY,
     },
