@@ -1,7 +1,7 @@
 """Writes `src/state.ts` from the Python structs that the panel receives and sends.
 
-The state feed (`burrow_jupyter/core/feed.py`) and the REST shapes
-(`burrow_jupyter/server/shapes.py`) are the only truth about these. A field whose comment
+The state feed (`burrow_jupyter/core/feed.py`), recorded outputs (`burrow_jupyter/core/outputs.py`)
+and the REST shapes (`burrow_jupyter/server/shapes.py`) are the only truth about these. A field whose comment
 lists its values as `"this" | "that"` gets exactly these as its type; other comments
 become comments. A test fails when the committed file is stale; run this to refresh it.
 """
@@ -15,7 +15,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE / "src" / "state.ts"
-SOURCES = ("burrow_jupyter/core/feed.py", "burrow_jupyter/server/shapes.py")
+SOURCES = (
+    "burrow_jupyter/core/feed.py",
+    "burrow_jupyter/core/outputs.py",
+    "burrow_jupyter/server/shapes.py",
+)
 
 HEADER = """/**
  * What the server sends and takes.
@@ -36,6 +40,8 @@ def ts_type(node: ast.expr) -> str:
             return NAMES.get(name, f"I{name}")
         case ast.Constant(value=None):
             return "null"
+        case ast.Attribute(attr="Raw"):
+            return "unknown"
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return f"{ts_type(left)} | {ts_type(right)}"
         case ast.Subscript(value=ast.Name(id="list"), slice=item):
@@ -93,7 +99,7 @@ def interface(node: ast.ClassDef, source: list[str]) -> list[str]:
 
 def render(root: Path) -> str:
     """Return the text of `state.ts`."""
-    lines = HEADER.format(sources=" and ".join(SOURCES)).splitlines()
+    lines = HEADER.format(sources=", ".join(SOURCES)).splitlines()
     lines.append("")
     for name in SOURCES:
         text = (root / name).read_text()

@@ -19,6 +19,7 @@ from burrow_jupyter.notebook.debugger import Debug
 from burrow_jupyter.notebook.live import Live
 from burrow_jupyter.notebook.memory import Memory
 from burrow_jupyter.notebook.output import Output
+from burrow_jupyter.notebook.recorder import Recorder
 from burrow_jupyter.notebook.runs import Runs
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class _Wiring:
         self.runs = Runs(shell)
         self.live = Live(shell, self.runs)
         self.output = Output(self.runs, getattr(shell, "kernel", None), self.live)
+        self.recorder = Recorder(self.runs, getattr(shell, "kernel", None))
         self.debug = Debug(shell, self.runs, self.output)
         self.runs.hook()
+        self.recorder.hook()
         self.debug.hook()
         self.background = Background(shell)
         self.memory = Memory(shell)
@@ -56,6 +59,7 @@ class _Wiring:
         client = getattr(backend, "client", None)
         if client is not None:
             self.output.attach(client)
+            self.recorder.attach(self.output.folder)
             self.debug.attach(backend, client)
 
     def _renew_modules(self, run: Run) -> None:
@@ -70,6 +74,7 @@ class _Wiring:
         self.debug.unhook()
         self.memory.unhook()
         self.background.unhook()
+        self.recorder.unhook()
         self.runs.unhook()
         lifecycle.on_open.remove(self.opened)
         sources.label_of_file = lambda filename: ""

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import ids
-from burrow_jupyter.engine import observer
+from burrow_jupyter.engine import observer, recording
 from burrow_jupyter.server.shapes import Listing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Container, Iterator
 
+    from burrow_jupyter.core.outputs import CellOutputs
     from burrow_jupyter.engine.observer import BurrowFile, Observer
 
 GRACE_S = 3.0
@@ -224,6 +225,20 @@ class Burrows:
             if file.session == session:
                 return file
         raise UnknownBurrow("no kernel of this server has this burrow")
+
+    async def outputs(self, session: str, since: float) -> list[CellOutputs]:
+        """Return what the kernel of a burrow has recorded of the outputs of its cells.
+
+        Args:
+            session: of the burrow.
+            since: seconds since the epoch; what is older is told without its messages.
+
+        Raises:
+            InvalidId: `session` has not the form of a session's id.
+            UnknownBurrow: this server has no such burrow.
+        """
+        folder = Path((await self.find(session)).path).parent
+        return await asyncio.to_thread(recording.read_all, folder, since)
 
     async def close(self) -> None:
         """Close every connection."""

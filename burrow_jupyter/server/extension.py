@@ -20,6 +20,7 @@ ROUTES = (
     (API + SESSION + r"/cancel", rest.CancelHandler),
     (API + SESSION + r"/kill", rest.KillHandler),
     (API + SESSION + r"/stop", rest.StopHandler),
+    (API + SESSION + r"/outputs", rest.OutputsHandler),
     (API + SESSION + r"/events", socket.EventsSocket),
 )
 """Every route below the server's base URL, with its handler."""

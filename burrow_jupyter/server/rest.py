@@ -106,6 +106,24 @@ class SnapshotHandler(BurrowHandler):
             self.answer(msgspec.json.encode(observer.snapshot()))
 
 
+class OutputsHandler(BurrowHandler):
+    """Answers `burrows/{session}/outputs`."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, session: str) -> None:
+        """Return what is recorded of the outputs of cells."""
+        try:
+            since = float(self.get_query_argument("since", "0"))
+        except ValueError:
+            raise web.HTTPError(400, "since is a number of seconds") from None
+        try:
+            outputs = await self.burrows.outputs(session, since)
+        except (InvalidId, UnknownBurrow) as error:
+            raise as_http_error(error) from error
+        self.answer(msgspec.json.encode(outputs))
+
+
 class CancelHandler(BurrowHandler):
     """Answers `burrows/{session}/cancel`."""
 

@@ -16,6 +16,7 @@ import { BurrowModel } from './model';
 import { cellsOf, watchNotebooks } from './notebooks';
 import { answerStopButtons, healOutputs } from './outputs';
 import { BurrowPanel } from './panel';
+import { replayOutputs } from './replay';
 import { BurrowApi } from './requests';
 import { IBurrowModel } from './tokens';
 import { BurrowTracker } from './tracker';
@@ -58,6 +59,7 @@ const panelPlugin: JupyterFrontEndPlugin<IBurrowModel> = {
     addCommands(app, { panel, model, actions, words, palette });
     answerStopButtons(document, api, words);
     healOutputs(notebooks);
+    replayOutputs(notebooks, api);
     return model;
   }
 };

@@ -5,7 +5,7 @@
 
 import type { ServerConnection } from '@jupyterlab/services';
 
-import type { ICancelBody, IKillBody, IListing } from './state';
+import type { ICancelBody, ICellOutputs, IKillBody, IListing } from './state';
 
 const API = 'burrow/api/burrows';
 
@@ -42,6 +42,12 @@ export class BurrowApi {
   async list(): Promise<readonly IListing[]> {
     const answer = await this._request('');
     return (await answer.json()) as readonly IListing[];
+  }
+
+  /** What is recorded of the outputs of cells; without messages where none came `since`. */
+  async outputs(session: string, since: number): Promise<readonly ICellOutputs[]> {
+    const answer = await this._request(`/${encodeURIComponent(session)}/outputs?since=${since}`);
+    return (await answer.json()) as readonly ICellOutputs[];
   }
 
   /** Cancel a task; with `force` its worker is ended too. */

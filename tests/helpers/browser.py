@@ -222,18 +222,23 @@ class NotebookPage:
         self.page.goto(self.server.address(path.format(urllib.parse.quote(name))))
         self.wait_ready()
 
-    def reload(self) -> None:
-        """F5: saves nothing, keeps the kernel."""
+    def reload(self, *, busy: bool = False) -> None:
+        """F5: saves nothing, keeps the kernel; say so if it is busy."""
         self.page.reload()
-        self.wait_ready()
+        self.wait_ready(busy=busy)
 
-    def wait_ready(self) -> None:
-        """Waits until the notebook is shown and its kernel is idle."""
+    def wait_ready(self, *, busy: bool = False) -> None:
+        """Waits until the notebook is shown and its kernel is idle.
+
+        A page knows nothing of a kernel that is busy with what another page has asked for: then
+        it is enough that it is connected.
+        """
         timeout_ms = PAGE_START_S * 1000
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=timeout_ms)
         self.page.wait_for_function(
-            "window.jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel"
-            "?.status === 'idle'",
+            "([name, value]) => window.jupyterapp.shell.currentWidget?.context?.sessionContext"
+            "?.session?.kernel?.[name] === value",
+            arg=["connectionStatus", "connected"] if busy else ["status", "idle"],
             timeout=timeout_ms,
         )
 

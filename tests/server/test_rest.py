@@ -2,14 +2,18 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import tornado.httpclient
 import yaml
 
 from burrow_jupyter.core import feed
 from burrow_jupyter.core.ids import parse_short
+from burrow_jupyter.core.outputs import CellOutputs, OutputMessage
+from burrow_jupyter.engine import recording
 from burrow_jupyter.server import extension
 
 SESSION = "00112233445566ff"
@@ -20,6 +24,7 @@ OPENAPI = Path(extension.__file__).with_name("openapi.yaml")
 ROUTES = [
     ("GET", "", None),
     ("GET", f"/{SESSION}", None),
+    ("GET", f"/{SESSION}/outputs", None),
     ("POST", f"/{SESSION}/cancel", {"task": "1.2"}),
     ("POST", f"/{SESSION}/kill", {"actor": "1.3"}),
     ("POST", f"/{SESSION}/stop", {}),
@@ -163,6 +168,25 @@ async def test_a_snapshot_is_the_state_as_of_now(ask, head):
     assert code == 200
     assert (snapshot["type"], snapshot["seq"]) == ("snapshot", 2)
     assert [row["id"] for row in snapshot["functions"]] == ["f", "g"]
+
+
+async def test_recorded_outputs_are_those_of_the_session(ask, head, tmp_path, monkeypatch):
+    file = msgspec.structs.replace(head.file, path=str(tmp_path / "burrow.json"))
+    monkeypatch.setattr(head, "file", file)
+    record = recording.Recording(CellOutputs("cell", 7, "request", "client"), 1000)
+    record.open(tmp_path / "cell-000001.jsonl")
+    record.add(OutputMessage("1", "stream", msgspec.Raw(b'{"text":"hot"}')))
+
+    code, found = await ask("GET", f"/{SESSION}/outputs")
+
+    assert code == 200
+    row = {"cell": "cell", "number": 7, "request": "request", "client": "client"}
+    assert found == [
+        {**row, "messages": [{"id": "1", "type": "stream", "content": {"text": "hot"}}]}
+    ]
+    later = {"params": {"since": str(time.time() + 100)}}
+    assert await ask("GET", f"/{SESSION}/outputs", **later) == (200, [row])
+    assert (await ask("GET", f"/{SESSION}/outputs", params={"since": "soon"}))[0] == 400
 
 
 @pytest.mark.parametrize(
