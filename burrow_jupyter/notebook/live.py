@@ -7,6 +7,7 @@ next cell runs, when nothing has changed for a minute.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -35,6 +36,8 @@ DUTY = 20
 REST_AFTER_S = 60.0
 AT_CELL_END = 20
 """Views that are looked at when a cell ends, which must not take long."""
+SHOWN_KINDS = (ObjectRef, ActorHandle, list, tuple, dict)
+"""What may be futures or actors, or hold some."""
 FOLLOWED_MAX = 200
 """Views followed at once; the oldest beyond keep what they last said."""
 
@@ -65,6 +68,10 @@ class Live:
         self._looking = threading.Lock()
         self.quiet = False
         """Whether cells go without a strip."""
+        self._printers: dict[type, Any] = {}
+        """In a terminal: how IPython prints what may be a list of futures."""
+        self.label_stands = False
+        """Whether a prompt or `Out[3]:` stands alone in the terminal's last line."""
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -74,11 +81,12 @@ class Live:
         assert formatters is not None, "every shell has one"
         if self._kernel is None:
             plain = formatters.formatters["text/plain"]
-            plain.for_type(ObjectRef, self._pretty)
-            plain.for_type(ActorHandle, self._pretty)
+            self._printers = {kind: plain.for_type(kind, self._pretty) for kind in SHOWN_KINDS}
+            self._runs.on_begin.append(self._prompt_is_answered)
+            self._runs.on_end.append(self._prompt_follows)
             return
         displayed = formatters.ipython_display_formatter
-        for kind in (ObjectRef, ActorHandle, list, tuple, dict):
+        for kind in SHOWN_KINDS:
             displayed.for_type(kind, self._display)
         self._runs.on_begin.append(self._cell_begins)
         self._runs.on_end.append(self._cell_ends)
@@ -89,10 +97,13 @@ class Live:
         formatters = self._shell.display_formatter
         assert formatters is not None, "every shell has one"
         if self._kernel is None:
-            for plain in (ObjectRef, ActorHandle):
-                formatters.formatters["text/plain"].pop(plain, None)
+            plain = formatters.formatters["text/plain"]
+            for kind, printer in self._printers.items():
+                plain.pop(kind) if printer is None else plain.for_type(kind, printer)
+            self._runs.on_begin.remove(self._prompt_is_answered)
+            self._runs.on_end.remove(self._prompt_follows)
             return
-        for kind in (ObjectRef, ActorHandle, list, tuple, dict):
+        for kind in SHOWN_KINDS:
             formatters.ipython_display_formatter.pop(kind, None)
         self._runs.on_begin.remove(self._cell_begins)
         self._runs.on_end.remove(self._cell_ends)
@@ -142,8 +153,28 @@ class Live:
             self._follow(shown)
 
     def _pretty(self, thing: Any, printer: Any, cycle: bool) -> None:  # noqa: FBT001  # IPython's call
-        found = None if cycle else self._view(thing)
-        printer.text(repr(thing) if found is None else found[0].bundle()["text/plain"])
+        found = None
+        if len(printer.stack) == 1:  # what is within something else has no lines of its own
+            self.label_stands = True
+            try:
+                found = self._view(thing)
+            finally:
+                self.label_stands = False
+        if found is not None:
+            printer.text(found[0].bundle()["text/plain"])
+            return
+        own = next(own for kind, own in self._printers.items() if isinstance(thing, kind))
+        if own is None:
+            printer.text(repr(thing))
+        else:
+            own(thing, printer, cycle)
+
+    def _prompt_is_answered(self, run: Run) -> None:
+        self.label_stands = False
+
+    def _prompt_follows(self, run: Run) -> None:
+        # IPython's other prompt stays the last line whatever is printed.
+        self.label_stands = getattr(self._shell, "simple_prompt", False) and sys.stdin.isatty()
 
     def _format(self, value: Any) -> tuple[str, str]:
         """Return a value's text and HTML as a cell would show them; never raises."""

@@ -170,10 +170,12 @@ class Output:
                 stream.write(text)
             finally:
                 stream.reset_thread_parent(token)
+        elif self._kernel is None:
+            begun, self._live.label_stands = self._live.label_stands, False
+            stream.write(f"\n{text}" if begun else text)
+            stream.flush()
         elif current:
             stream.write(text)
-            if self._kernel is None:
-                stream.flush()
         else:
             assert run is not None, "it has ended"
             self._kernel.session.send(
