@@ -8,9 +8,11 @@ loads a pickle.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import threading
+from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any
 
 import burrow_jupyter
@@ -37,6 +39,8 @@ class Observer:
         self._model: feed.Snapshot | None = None
         self._callbacks: list[Callable[[feed.Snapshot | feed.Delta], None]] = []
         self._closed = False
+        self._numbers = itertools.count(1)
+        self._questions: dict[int, Future[messages.Answer]] = {}
         self.on_close: list[Callable[[], None]] = []
         first = threading.Event()
         self._first = first
@@ -81,6 +85,11 @@ class Observer:
         self._end()
 
     def _take(self, message: Any) -> None:
+        if isinstance(message, messages.Answer):
+            asked = self._questions.pop(message.request_id, None)
+            if asked is not None:
+                asked.set_result(message)
+            return
         if not isinstance(message, messages.FeedFrame):
             return
         step = message.feed
@@ -119,6 +128,25 @@ class Observer:
 
         return end
 
+    def why(self, task_id: int, timeout_s: float = 10.0) -> str:
+        """Return why a task has not ended: a sentence, and perhaps more lines.
+
+        Raises:
+            TimeoutError: the head does not answer in time.
+            ConnectionError: the burrow has ended.
+        """
+        number = next(self._numbers)
+        asked = self._questions[number] = Future()
+        try:
+            self._send(messages.Query(number, "why", [task_id]))
+            answer = asked.result(timeout_s)
+        except TimeoutError:
+            msg = f"the burrow did not answer within {timeout_s:g} s"
+            raise TimeoutError(msg) from None
+        finally:
+            self._questions.pop(number, None)
+        return str(answer.payload) if not answer.error else answer.error
+
     # ---- doing -----------------------------------------------------------------------
 
     def _send(self, *batch: Any) -> None:
@@ -150,6 +178,9 @@ class Observer:
                 return
             self._closed = True
         self._first.set()
+        for asked in list(self._questions.values()):
+            with contextlib.suppress(InvalidStateError):  # answered, or given up
+                asked.set_exception(ConnectionError("the burrow has ended"))
         for callback in list(self.on_close):
             callback()
 

@@ -21,6 +21,7 @@ ROUTES = (
     (API + SESSION + r"/kill", rest.KillHandler),
     (API + SESSION + r"/stop", rest.StopHandler),
     (API + SESSION + r"/outputs", rest.OutputsHandler),
+    (API + SESSION + r"/why", rest.WhyHandler),
     (API + SESSION + r"/events", socket.EventsSocket),
 )
 """Every route below the server's base URL, with its handler."""

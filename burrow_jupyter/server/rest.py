@@ -6,6 +6,7 @@ verb is authenticated and authorized. `openapi.yaml` describes the same routes.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +22,7 @@ from burrow_jupyter.server.burrows import (
     UnknownBurrow,
     parse_id,
 )
-from burrow_jupyter.server.shapes import CancelBody, KillBody
+from burrow_jupyter.server.shapes import CancelBody, KillBody, Reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,6 +65,8 @@ class BurrowHandler(APIHandler):
                 yield lent.observer
         except (InvalidId, UnknownBurrow, SilentBurrow) as error:
             raise as_http_error(error) from error
+        except TimeoutError as error:
+            raise as_http_error(SilentBurrow("the burrow does not answer")) from error
         except OSError as error:  # of the observer's socket: the head ended under our hands
             raise web.HTTPError(503, "the burrow has ended") from error
 
@@ -122,6 +125,19 @@ class OutputsHandler(BurrowHandler):
         except (InvalidId, UnknownBurrow) as error:
             raise as_http_error(error) from error
         self.answer(msgspec.json.encode(outputs))
+
+
+class WhyHandler(BurrowHandler):
+    """Answers `burrows/{session}/why`."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, session: str) -> None:
+        """Say why a task has not ended."""
+        task = self.get_query_argument("task", "")
+        async with self.observe(session) as observer:
+            text = await asyncio.to_thread(observer.why, parse_id(task))
+        self.answer(msgspec.json.encode(Reason(text)))
 
 
 class CancelHandler(BurrowHandler):

@@ -18,6 +18,12 @@ class Listing(msgspec.Struct, frozen=True):
     started_at: float
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why a task has not ended."""
+
+    text: str  # a sentence, and perhaps more lines
+
+
 class CancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What to cancel: one task, or all tasks of one run. Exactly one of the two is set."""
 

@@ -51,6 +51,10 @@ export class Actions implements IActions {
     });
   }
 
+  why(task: ITaskRow): Promise<string> {
+    return this._api.why(this._tracker.session, task.id);
+  }
+
   killActor(actor: IActorRow): void {
     const { __, _n } = this._words;
     const waiting =

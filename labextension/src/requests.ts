@@ -5,7 +5,7 @@
 
 import type { ServerConnection } from '@jupyterlab/services';
 
-import type { ICancelBody, ICellOutputs, IKillBody, IListing } from './state';
+import type { ICancelBody, ICellOutputs, IKillBody, IListing, IReason } from './state';
 
 const API = 'burrow/api/burrows';
 
@@ -48,6 +48,14 @@ export class BurrowApi {
   async outputs(session: string, since: number): Promise<readonly ICellOutputs[]> {
     const answer = await this._request(`/${encodeURIComponent(session)}/outputs?since=${since}`);
     return (await answer.json()) as readonly ICellOutputs[];
+  }
+
+  /** Why a task has not ended: a sentence, and perhaps more lines. */
+  async why(session: string, task: string): Promise<string> {
+    const answer = await this._request(
+      `/${encodeURIComponent(session)}/why?task=${encodeURIComponent(task)}`
+    );
+    return ((await answer.json()) as IReason).text;
   }
 
   /** Cancel a task; with `force` its worker is ended too. */

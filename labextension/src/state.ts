@@ -215,6 +215,12 @@ export interface IListing {
   readonly started_at: number;
 }
 
+/** Why a task has not ended. */
+export interface IReason {
+  /** a sentence, and perhaps more lines */
+  readonly text: string;
+}
+
 /** What to cancel: one task, or all tasks of one run. Exactly one of the two is set. */
 export interface ICancelBody {
   readonly task?: string;

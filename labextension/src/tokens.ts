@@ -90,6 +90,8 @@ export interface IActions {
   forceTask(task: ITaskRow): void;
   /** Cancel the unfinished tasks of a run. */
   cancelRun(run: IRunRow): void;
+  /** Ask why a task has not ended; answers a sentence, and perhaps more lines. */
+  why(task: ITaskRow): Promise<string>;
   /** Kill an actor. */
   killActor(actor: IActorRow): void;
   /** Stop the burrow and all that runs in it. */

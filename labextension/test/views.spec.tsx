@@ -11,12 +11,14 @@ import type { IBurrowProps } from '../src/views/burrow';
 import { Burrow } from '../src/views/burrow';
 import { totalOf } from '../src/views/progress';
 import { orderTasks } from '../src/views/tasks';
+import { Reason } from '../src/views/why';
 import { actor, functionRow, run, snapshot, task, worker } from './rows';
 
 const NO_ACTIONS: IActions = {
   cancelTask: () => undefined,
   forceTask: () => undefined,
   cancelRun: () => undefined,
+  why: () => Promise.resolve(''),
   killActor: () => undefined,
   stopBurrow: () => undefined,
   reconnect: () => undefined,
@@ -146,6 +148,15 @@ test('a task that was asked to stop can be ended by force', () => {
 
   assert.match(html, /stopping…/);
   assert.match(html, /aria-label="End the worker of f"/);
+});
+
+test('why a task has not ended is a sentence, and code below it', () => {
+  const one = renderToStaticMarkup(<Reason text="f waits for a free CPU." />);
+  const more = renderToStaticMarkup(<Reason text={'f runs.\n  g()\n  <h>()'} />);
+
+  assert.match(one, /<p>f waits for a free CPU\.<\/p>/);
+  assert.doesNotMatch(one, /<pre>/);
+  assert.match(more, /<p>f runs\.<\/p><pre>  g\(\)\n  &lt;h&gt;\(\)<\/pre>/);
 });
 
 test('running tasks come first, then what ended last, then what waits', () => {

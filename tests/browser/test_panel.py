@@ -65,3 +65,31 @@ def test_stop_in_the_panel_ends_the_tasks_of_one_cell_while_the_kernel_is_busy(
     busy.wait_for(state="detached")
     assert panel.locator(".jp-Burrow-run").inner_text().startswith("[2] kept = ")
     notebook.screenshot("panel-run-stopped")
+
+
+def test_a_task_says_why_it_has_not_ended_while_the_kernel_is_busy(notebook: NotebookPage):
+    notebook.open(
+        [
+            DEFINE,
+            "burrow.get([simmer.options(name=n).remote(n, 'never') for n in ('one', 'two', 'soup')])",
+        ]
+    )
+    panel = open_panel(notebook)
+    notebook.run_cell(0)
+    notebook.start_cell(1)
+    tasks = panel.locator(".jp-Burrow-task")
+    soup = tasks.filter(has_text="soup")
+    soup.locator("[data-state='ready']").wait_for()
+
+    soup.get_by_role("button", name="soup", exact=True).click()
+    soup.get_by_text("soup waits for a free CPU: all are taken by").wait_for()
+    take_pictures(notebook, "panel-why")
+    running = tasks.filter(has_text="one")
+    running.get_by_role("button", name="one", exact=True).click()
+    running.get_by_text("one runs in process").wait_for()
+    take_pictures(notebook, "panel-why-runs")
+
+    assert soup.locator(".jp-Burrow-why").count() == 0
+    running.get_by_role("button", name="Stop one").click()
+    running.locator("[data-state='cancelled']").wait_for()
+    assert running.locator(".jp-Burrow-why").count() == 0

@@ -62,6 +62,20 @@ def test_it_sees_tasks_from_waiting_to_their_end(observer, tmp_path):
     assert states == {"pass_gate": "finished", "same": "finished"}
 
 
+def test_it_says_why_a_task_has_not_ended(observer, tmp_path):
+    held = burrow.remote(pass_gate)
+    first = held.remote(str(tmp_path / "gate"))
+    late = same.remote(first)
+    wait_until(lambda: function(observer, "same"), 20, "the task")
+    (waiting,) = [task for task in observer.snapshot().tasks if task.name == "same"]
+
+    said = observer.why(parse_short(waiting.id))
+
+    assert said.startswith("same waits for its argument made by pass_gate")
+    (tmp_path / "gate").touch()
+    assert burrow.get(late, timeout=20) == burrow.get(first)
+
+
 def test_it_sees_workers_actors_resources_and_the_machine(observer):
     pan = Pan.options(name="pan").remote()
     burrow.get(pan.cook.remote())

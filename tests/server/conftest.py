@@ -98,6 +98,11 @@ class FakeObserver:
     def cancel_run(self, run_id):
         self.head.calls.append(("cancel_run", run_id))
 
+    def why(self, task_id):
+        if self.head.breaks:
+            raise ConnectionError
+        return f"{task_id} waits"
+
     def kill_actor(self, actor_id):
         self.head.calls.append(("kill_actor", actor_id))
 

@@ -25,6 +25,7 @@ ROUTES = [
     ("GET", "", None),
     ("GET", f"/{SESSION}", None),
     ("GET", f"/{SESSION}/outputs", None),
+    ("GET", f"/{SESSION}/why", None),
     ("POST", f"/{SESSION}/cancel", {"task": "1.2"}),
     ("POST", f"/{SESSION}/kill", {"actor": "1.3"}),
     ("POST", f"/{SESSION}/stop", {}),
@@ -168,6 +169,16 @@ async def test_a_snapshot_is_the_state_as_of_now(ask, head):
     assert code == 200
     assert (snapshot["type"], snapshot["seq"]) == ("snapshot", 2)
     assert [row["id"] for row in snapshot["functions"]] == ["f", "g"]
+
+
+async def test_why_a_task_has_not_ended_is_asked_of_the_head(ask, head):
+    answer = await ask("GET", f"/{SESSION}/why", params={"task": "12.5"})
+
+    assert answer == (200, {"text": f"{parse_short('12.5')} waits"})
+    assert (await ask("GET", f"/{SESSION}/why", params={"task": "x"}))[0] == 400
+    assert (await ask("GET", f"/{SESSION}/why"))[0] == 400
+    head.breaks = True
+    assert (await ask("GET", f"/{SESSION}/why", params={"task": "12.5"}))[0] == 503
 
 
 async def test_recorded_outputs_are_those_of_the_session(ask, head, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import type { IActions, IBurrowState, IWords } from '../tokens';
 import { useWords } from '../words';
 import { Functions } from './functions';
 import { Capped, Elided, IconButton, Nothing, Section, StateMark } from './parts';
+import { Why } from './why';
 
 /** Which tasks are listed. */
 export type TaskFilter = 'all' | 'active' | 'failed';
@@ -68,6 +69,7 @@ function RecentTasks(props: {
   const { tasks, at, stopping, actions } = props;
   const [filter, setFilter] = React.useState<TaskFilter>('all');
   const [held, setHeld] = React.useState<readonly string[] | null>(null);
+  const [opened, setOpened] = React.useState('');
   const ordered = orderTasks([...tasks.values()], filter);
   // Rows must not move from under the pointer: a click would stop the wrong task. While
   // it is over the list, the rows of that moment stay where they are.
@@ -114,6 +116,8 @@ function RecentTasks(props: {
                 task={task}
                 seconds={secondsOf(task, at)}
                 isStopping={stopping.has(task.id)}
+                isOpen={opened === task.id}
+                onToggle={() => setOpened(opened === task.id ? '' : task.id)}
                 actions={actions}
               />
             )}
@@ -128,21 +132,34 @@ const Task = React.memo(function Task(props: {
   task: ITaskRow;
   seconds: number | null;
   isStopping: boolean;
+  isOpen: boolean;
+  onToggle: () => void;
   actions: IActions;
 }): JSX.Element {
   const { __ } = useWords();
-  const { task, seconds, isStopping, actions } = props;
+  const { task, seconds, isStopping, isOpen, actions } = props;
+  const isOver = hasEnded(task);
   const title = [
     task.name,
     __('task %1, %2', task.id, __(task.state)),
     task.attempt > 1 ? __('attempt %1', task.attempt) : '',
     task.parent === '' ? '' : __('started by task %1', task.parent),
-    task.error
+    task.error,
+    isOver ? '' : __('Click to see why it has not ended')
   ];
   return (
     <li className="jp-Burrow-task" data-error={task.error === '' ? undefined : 'true'}>
       <StateMark state={task.state} />
-      <Elided text={shortName(task.name)} title={title.filter(line => line !== '').join('\n')} />
+      <button
+        type="button"
+        className="jp-Burrow-taskName jp-Burrow-elided"
+        aria-expanded={isOpen && !isOver}
+        disabled={isOver}
+        title={title.filter(line => line !== '').join('\n')}
+        onClick={props.onToggle}
+      >
+        {shortName(task.name)}
+      </button>
       {task.error === '' ? (
         <span className="jp-Burrow-note">{noteOf(task, isStopping, __)}</span>
       ) : (
@@ -152,7 +169,7 @@ const Task = React.memo(function Task(props: {
         />
       )}
       <span className="jp-Burrow-number">{seconds === null ? '' : formatDuration(seconds)}</span>
-      {hasEnded(task) ? (
+      {isOver ? (
         <span className="jp-Burrow-noButton" />
       ) : isStopping ? (
         <IconButton
@@ -168,6 +185,7 @@ const Task = React.memo(function Task(props: {
           onClick={() => actions.cancelTask(task)}
         />
       )}
+      {isOpen && !isOver && <Why task={task} actions={actions} />}
     </li>
   );
 });
