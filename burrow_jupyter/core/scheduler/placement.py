@@ -285,7 +285,7 @@ def _worker_for(state: State, queue: ShapeQueue) -> WorkerRecord | None:
     if not any(name == resources.GPU for name, _ in queue.shape):
         idle = state.idle.get(queue.env)
         if idle:
-            worker = next(iter(idle.values()))
+            worker = next(reversed(idle.values()))  # its caches are warm
             leases.lease_tasks(state, worker, queue)
             return worker
         starting = state.starting.get(queue.env)
