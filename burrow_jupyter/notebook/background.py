@@ -2,7 +2,8 @@
 
 The cell gets the names that it uses as they are now, and gives those that it assigns. A
 later cell that uses one of these waits for it, and only then; another background cell that
-uses one takes it from task to task, and nobody waits.
+uses one takes it from task to task, and nobody waits. In a notebook exported as a script there
+are no later cells that could wait: there the script does, where the cell was.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from IPython.display import display
 
 from burrow_jupyter.api.calls import get
 from burrow_jupyter.api.remote import remote
+from burrow_jupyter.engine.errors import register_source
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,9 +71,15 @@ class Names(ast.NodeVisitor):
 
 
 def _run_cell(
-    source: str, filename: str, given: dict[str, Any], assigned: list[str], *others: dict[str, Any]
+    source: str,
+    filename: str,
+    label: str,
+    given: dict[str, Any],
+    assigned: list[str],
+    *others: dict[str, Any],
 ) -> dict[str, Any]:
     """Run a cell's code, on a worker; return what it has assigned."""
+    register_source(filename, source, label)
     space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     for other in others:
         space.update(other)
@@ -88,6 +96,20 @@ def _run_cell(
     return {name: space[name] for name in assigned if name in space}
 
 
+def _is_background(tree: ast.AST) -> bool:
+    """Say whether a cell is itself a background cell."""
+    match tree:
+        case ast.Module(
+            body=[
+                ast.Expr(
+                    ast.Call(ast.Attribute(attr="run_cell_magic"), [ast.Constant("burrow"), *_])
+                )
+            ]
+        ):
+            return True
+    return False
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         msg = f"%%burrow: {message}. Options: --name NAME, --cpus N, --gpus N"
@@ -101,6 +123,8 @@ class Background:
         """Know of none yet."""
         self._shell = shell
         self._pending: dict[str, ObjectRef[dict[str, Any]]] = {}
+        self._is_cell = False
+        """Whether what runs is a background cell, and not code that calls the magic."""
         parser = self._parser = _Parser(prog="%%burrow", add_help=False)
         parser.add_argument("--name", default="")
         parser.add_argument("--cpus", dest="num_cpus", type=float)
@@ -115,7 +139,7 @@ class Background:
         self._shell.ast_transformers.remove(self)  # type: ignore[arg-type]  # see hook
 
     def run(self, line: str, cell: str) -> None:
-        """Run a cell as a task and show how it stands.
+        """Run a cell as a task and show how it stands; called by code, wait for its end.
 
         Raises:
             UsageError: a wrong option.
@@ -125,7 +149,8 @@ class Background:
         given = vars(self._parser.parse_args(shlex.split(line)))
         number = len(self._shell.user_ns.get("In", "x")) - 1
         options = {key: value for key, value in given.items() if value}
-        options.setdefault("name", f"In[{number}]")
+        label = f"In[{number}]" if number > 0 else "%%burrow"
+        options.setdefault("name", label)
         source = self._shell.transform_cell(cell)
         filename = self._shell.compile.cache(source, number)
         names = Names(ast.parse(source, filename))
@@ -138,8 +163,11 @@ class Background:
         others = list({self._pending[n]: None for n in sorted(names.used) if n in self._pending})
         task = remote(**options)(_run_cell)
         ref: ObjectRef[dict[str, Any]] = task.remote(
-            source, filename, used, list(names.assigned), *others
+            source, filename, f"Cell {label}", used, list(names.assigned), *others
         )
+        if not self._is_cell:
+            space.update(get(ref))
+            return
         for name in names.assigned:
             self._pending[name] = ref
             space.pop(name, None)
@@ -153,7 +181,8 @@ class Background:
         Raises:
             InputRejected: a background cell has failed whose names this one uses.
         """
-        if not self._pending or self._is_background(tree):
+        self._is_cell = _is_background(tree)
+        if not self._pending or self._is_cell:  # its magic reads the names, as late as it can
             return tree
         names = Names(tree)
         for name in list(self._pending):
@@ -162,11 +191,6 @@ class Background:
             elif name in names.assigned:
                 self._pending.pop(name, None)
         return tree
-
-    def _is_background(self, tree: ast.AST) -> bool:
-        """Say whether the cell is itself one: its magic reads the names, as late as it can."""
-        text = ast.dump(tree)
-        return "run_cell_magic" in text and "'burrow'" in text
 
     def _bring(self, name: str) -> None:
         ref = self._pending.get(name)

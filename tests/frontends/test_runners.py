@@ -74,7 +74,12 @@ def write(folder: Path, cells: dict[str, str], tags: dict[str, list[str]] | None
             for name, source in cells.items()
         ],
         metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "language_info": {
+                "name": "python",
+                "file_extension": ".py",
+                "nbconvert_exporter": "python",
+            },
         },
     )
     path = folder / "notebook.ipynb"

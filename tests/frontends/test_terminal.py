@@ -34,7 +34,7 @@ class Terminal:
         self.end_of_line = end_of_line
         self.child = pexpect.spawn(
             sys.executable,
-            ["-m", "IPython", "--no-banner", "--colors=NoColor", *options],
+            ["-m", "IPython", "--no-banner", "--colors=nocolor", *options],
             cwd=str(folder),
             encoding="utf-8",
             timeout=30,
