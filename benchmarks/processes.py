@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,9 @@ LEAVING_S = 1.0
 """How long what a process leaves behind may take to end by itself."""
 
 _SET_CHILD_SUBREAPER = 36
+
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b")
+"""Begins the line that tells most: what ends later still warns after it."""
 
 
 def adopt_orphans() -> None:
@@ -89,8 +93,9 @@ def run(module: str, *arguments: str, bound_s: float) -> str:
                         os.killpg(process.pid, signal.SIGKILL)
                         process.wait()
         if status:
-            last = errors.read_text(errors="replace").strip().splitlines()[-1:]
-            raise Failed(f"failed: {last[0][:60] if last else f'status {status}'}")
+            told = errors.read_text(errors="replace").strip().splitlines()
+            named = [line for line in told if _EXCEPTION.match(line)] or told
+            raise Failed(f"failed: {named[-1][:60] if named else f'status {status}'}")
         return result.read_text(encoding="utf-8")
     finally:
         end_descendants(LEAVING_S if not sys.exc_info()[0] else 0.5)
