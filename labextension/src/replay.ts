@@ -15,6 +15,9 @@ import type { ICellOutputs, IOutputMessage } from './state';
 /** What is recorded so shortly before the notebook was saved may have come after it. */
 const SAVED_SLACK_S = 2;
 
+/** Status of a kernel that will not end what it runs. */
+const ENDS: ReadonlySet<string> = new Set(['restarting', 'autorestarting', 'terminating', 'dead']);
+
 /** Do this for every notebook. */
 export function replayOutputs(tracker: INotebookTracker, api: BurrowApi): void {
   const watch = (panel: NotebookPanel) => void new Replay(panel, api);
@@ -31,12 +34,23 @@ class Replay {
     sessionContext.iopubMessage.connect((_, message) => this._onMessage(message));
     sessionContext.kernelChanged.connect((_, change) => {
       if (change.oldValue !== null && change.newValue?.id !== change.oldValue.id) {
-        this._runs.clear();
+        this._abandon();
       }
       this._hasHeard = false;
       this._synchronize();
     });
+    sessionContext.statusChanged.connect((_, status) => {
+      if (ENDS.has(status)) {
+        this._abandon();
+      }
+    });
     this._synchronize();
+  }
+
+  /** The kernel that was asked is no more. */
+  private _abandon(): void {
+    this._runs.forEach(run => run.abandon());
+    this._runs.clear();
   }
 
   private _onMessage(message: KernelMessage.IMessage): void {
@@ -211,6 +225,13 @@ export class Adopted {
         return;
     }
     this._taken.push(id);
+  }
+
+  /** Nothing more will come: it must not look as if it ran for ever. */
+  abandon(): void {
+    if (!this._isStale()) {
+      this._cell.executionState = 'idle';
+    }
   }
 
   private readonly _number: number;

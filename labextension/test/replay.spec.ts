@@ -86,6 +86,18 @@ test('displays are rewritten in place, whichever message comes later', () => {
   assert.deepEqual(texts, ['b', '2']);
 });
 
+test('a cell whose kernel is gone does not look as if it ran', () => {
+  const { model, texts } = cell();
+  const adopted = new Adopted(OUTPUTS, model, () => false);
+  adopted.fill({ ...OUTPUTS, messages: [line('1')] });
+
+  adopted.abandon();
+
+  assert.equal(model.executionState, 'idle');
+  assert.equal(model.executionCount, null);
+  assert.deepEqual(texts, ['1']);
+});
+
 test('a cell that was executed anew is left alone', () => {
   let isStale = false;
   const { model, texts } = cell();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,3 +118,18 @@ def test_what_was_cleared_and_saved_stays_away(notebook: NotebookPage):
     notebook.run_cell(2)
 
     assert lines_of(notebook, 1) == []
+
+
+def test_a_run_of_another_page_ends_with_its_kernel(notebook: NotebookPage, tmp_path: Path):
+    notebook.open([DEFINE, f"burrow.get(count.remote({str(tmp_path / 'door')!r}))"])
+    notebook.run_cell(0)
+    notebook.start_cell(1)
+    notebook.wait_text(1, f"line {LINES_BEFORE}")
+    notebook.reload(busy=True)
+    prompt = notebook.cell(1).locator(".jp-InputPrompt")
+    prompt.get_by_text("[*]:").wait_for()
+
+    notebook.command("notebook:restart-kernel")
+
+    # It has its number if the old kernel got to say that the cell has ended.
+    prompt.get_by_text(re.compile(r"\[[ 2]\]:")).wait_for()
