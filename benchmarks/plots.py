@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COLUMNS = 3
-WIDTH, HEIGHT = 300, 200
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 34, 40
+WIDTH, HEIGHT = 300, 212
+LEFT, RIGHT, TOP, BOTTOM = 48, 22, 46, 40
 
 _STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #444 }
@@ -75,7 +75,7 @@ def _draw(panel: Panel) -> list[str]:
     drawn.append(
         f'<text x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(panel.sizes)}</text>'
     )
-    drawn.append(f'<text x="6" y="{TOP - 4}">{escape(panel.costs)}</text>')
+    drawn.append(f'<text x="{LEFT}" y="33">{escape(panel.costs)}</text>')
     path = "L".join(f"{x(size):.1f} {y(cost):.1f}" for size, cost in panel.points)
     drawn.append(f'<path class="line" d="M{path}"/>')
     drawn += [

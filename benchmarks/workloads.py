@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
@@ -203,9 +204,16 @@ def _put_large(system: System) -> Measured:
 
 
 def _get_large(system: System) -> Measured:
-    stored = system.put(calls.fresh_array(0))
-    system.fetch(stored)
-    return {"ms": 1000 * duration(lambda: system.fetch(stored))}
+    value = calls.fresh_array(0)
+    taken = []
+    for _ in range(5):  # each the first look at an object: later ones find it mapped
+        stored = system.put(value)
+        began = time.perf_counter()
+        found = system.fetch(stored)
+        taken.append(time.perf_counter() - began)
+        assert found[-1] == 1
+        del stored, found
+    return {"ms": 1000 * median(taken)}
 
 
 def _read_large(system: System) -> Measured:
