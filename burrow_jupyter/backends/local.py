@@ -87,9 +87,13 @@ class LocalBackend:
             target, name, meta, self.client.writer, send, check_edits=self._runs_cells
         )
 
-    def set_up(self, function: Callable[[], object], name: str) -> None:
+    def set_up(
+        self, function: Callable[[], object], name: str, *, run_id: int = 0, key: str = ""
+    ) -> int:
         """Have every worker call a function once; see `Backend.set_up`."""
-        self.client.post(messages.Setup(self.define(function, name)))
+        code_id = self.define(function, name)
+        self.client.post(messages.Setup(code_id, run_id, key))
+        return code_id
 
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options, the same for equal ones."""

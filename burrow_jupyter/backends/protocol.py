@@ -64,8 +64,20 @@ class Backend(Protocol):
             ValueError: it is unreasonably large.
         """
 
-    def set_up(self, function: Callable[[], object], name: str) -> None:
-        """Have every worker call this function once, before anything that is submitted later."""
+    def set_up(
+        self, function: Callable[[], object], name: str, *, run_id: int = 0, key: str = ""
+    ) -> int:
+        """Have every worker call this function once, before anything that is submitted later.
+
+        Args:
+            function: takes no arguments.
+            name: of it, for people.
+            run_id: for this run: at once where nothing runs, until the run is cancelled.
+            key: takes the place of what was set up with the same key before.
+
+        Returns:
+            Its code id, by which workers report that they have called it for a run.
+        """
 
     def intern(self, options: TaskOptions) -> int:
         """Return the id of these options, the same for equal ones."""

@@ -287,6 +287,15 @@ class Debugged(Message, tag=45):
     text: str = ""
 
 
+class Prepared(Message, tag=49):
+    """A worker has called the function of a `Setup` that belongs to a run; passed on to the drivers."""
+
+    code_id: int
+    run_id: int
+    pid: int
+    failure: Failure | None = None
+
+
 class Paused(Message, tag=46):
     """The task waits for its user, in a debugger: its CPU goes to others until `Unblock`."""
 
@@ -472,9 +481,14 @@ class Debug(Message, tag=85):
 
 
 class Setup(Message, tag=79):
-    """Call this function, without arguments, in every worker before it runs anything more."""
+    """Call this function, without arguments, in every worker before it runs anything more.
+
+    That of a run is called at once where nothing runs, reported, and cancelled with the run.
+    """
 
     code_id: int
+    run_id: int = 0
+    key: str = ""  # takes the place of an earlier one of the same key, unless that is ""
 
 
 ClientToHead = (
@@ -510,6 +524,7 @@ ClientToHead = (
     | Surroundings
     | Setup
     | Debugged
+    | Prepared
     | Paused
     | ForgetFailures
 )
@@ -536,6 +551,7 @@ HeadToClient = (
     | Surroundings
     | Setup
     | Debugged
+    | Prepared
     | Debug
     | ForgetFailures
 )

@@ -154,6 +154,7 @@ class Client:
         self.on_notice: Callable[[messages.Notice], None] | None = None
         self.on_printed: Callable[[messages.Printed], None] | None = None
         self.on_debugged: Callable[[messages.Debugged], None] | None = None
+        self.on_prepared: Callable[[messages.Prepared], None] | None = None
         self.interlude: Callable[[], None] | None = None
         """What the main thread is to do when it waits in `get` or `wait`, once."""
         self.inbox: deque[Any] = deque()
@@ -173,6 +174,7 @@ class Client:
             messages.Notice: self._on_notice,
             messages.Printed: self._on_printed,
             messages.Debugged: self._on_debugged,
+            messages.Prepared: self._on_prepared,
             messages.Bye: self._on_bye,
             messages.Run: self.inbox.append,
             messages.BecomeActor: self.inbox.append,
@@ -590,6 +592,10 @@ class Client:
     def _on_debugged(self, message: messages.Debugged) -> None:
         if self.on_debugged is not None:
             self.on_debugged(message)
+
+    def _on_prepared(self, message: messages.Prepared) -> None:
+        if self.on_prepared is not None:
+            self.on_prepared(message)
 
     def _on_bye(self, message: messages.Bye) -> None:
         self._lose(message.reason)

@@ -28,6 +28,7 @@ class Current:
         "cancelled",
         "leaving",
         "options",
+        "prefix",
         "run_id",
         "seed",
         "seeded",
@@ -48,6 +49,7 @@ class Current:
         self.attempt = attempt
         self.options = options
         self.cancelled = False
+        self.prefix = b""  # of each line that it prints
         self.leaving = False  # `exit_actor()` was called
         self.seed = 0  # of its random numbers, 0 if it draws as it likes
         self.seeded = 0  # calls that it has given seeds to

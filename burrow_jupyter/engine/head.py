@@ -432,7 +432,8 @@ class Head:
                 with contextlib.suppress(msgspec.DecodeError, ProtocolError):
                     batch = transport.decode_from_client(frame)
                     self._scheduler.receive(worker.client.peer, batch, self.now())
-            if running not in worker.assigned:
+            setups = {setup.code_id for setup in state.setups if setup is not None}
+            if running not in worker.assigned and running not in setups:
                 running = 0
             self._hear_last_words(worker, running, sent)
         if signal is not None or code:

@@ -88,8 +88,11 @@ class OutputFile:
                     if not data:
                         return True
                 self._sent += len(data)
+                sent = data
+                if owner.prefix:
+                    sent = b"".join(owner.prefix + line for line in io.BytesIO(data))
                 self._client.post(
-                    messages.OutputChunk(owner.task_id, owner.run_id, self._name, data)
+                    messages.OutputChunk(owner.task_id, owner.run_id, self._name, sent)
                 )
                 self._journal.note_output(self.descriptor, self._sent)
             self.by_python = False

@@ -117,16 +117,42 @@ class Worker:
                 elif kind is messages.Surroundings:
                     self._follower.follow(message)
                 elif kind is messages.Setup:
-                    self._set_up(message.code_id)
+                    self._set_up(message)
                 elif kind is messages.Exit:
                     break
             self._finish()
 
-    def _set_up(self, code_id: int) -> None:
+    def _set_up(self, setup: messages.Setup) -> None:
+        """Call what every worker is to call first; the cell that asked for it hears how it went."""
+        self._send()  # this may take long
+        now = current.Current(setup.code_id, setup.run_id)
+        if setup.run_id:
+            now.prefix = f"[worker {os.getpid()}] ".encode()
+        current.set_process_wide(now)
+        self.journal.begin(setup.code_id)
+        failure: Failure | None = None
         try:
-            self.code(code_id)()
-        except Exception as error:  # noqa: BLE001  # the user's own code
-            print(f"a worker could not be set up: {error!r}", file=sys.stderr)  # noqa: T201
+            self._in_user = True
+            self.code(setup.code_id)()
+            self._in_user = False
+        except BaseException as error:  # noqa: BLE001  # the border of the user's code
+            self._in_user = False
+            failure = Cancelled(setup.code_id)
+            if not now.cancelled:
+                failure = errors.capture(
+                    error,
+                    function="setup",
+                    task_id=setup.code_id,
+                    run_id=setup.run_id,
+                )
+            if not setup.run_id:
+                print(f"a worker could not be set up: {error!r}", file=sys.stderr)  # noqa: T201
+        self.output.end_of_call(now)
+        if setup.run_id:
+            self.client.post(messages.Prepared(setup.code_id, setup.run_id, os.getpid(), failure))
+        current.set_process_wide(current.NOTHING)
+        self.journal.begin(0)
+        self._send()
 
     def _finish(self) -> None:
         """End in order: the user's own clean-up has its turn, with a bound."""
@@ -223,6 +249,10 @@ class Worker:
                 self.client.post(messages.Done(task_id, [], Cancelled(task_id, name)))
                 self.client.flush()
                 return
+            if type(message) is messages.Setup and message.code_id == task_id:
+                with contextlib.suppress(ValueError):  # it has just begun
+                    inbox.remove(message)
+                    return
         if self._side_by_side is not None:
             self._side_by_side.interrupt(task_id)
             return

@@ -4,6 +4,8 @@ The cell gets the names that it uses as they are now, and gives those that it as
 later cell that uses one of these waits for it, and only then; another background cell that
 uses one takes it from task to task, and nobody waits. In a notebook exported as a script there
 are no later cells that could wait: there the script does, where the cell was.
+
+`%%burrow --all` is for what prepares the workers, and gives no names: see `everywhere`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import builtins
+import functools
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.api.refs import ObjectRef
+    from burrow_jupyter.notebook.everywhere import Everywhere
 
 
 class Names(ast.NodeVisitor):
@@ -112,16 +116,20 @@ def _is_background(tree: ast.AST) -> bool:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        msg = f"%%burrow: {message}. Options: --name NAME, --cpus N, --gpus N"
+        msg = f"%%burrow: {message}. Options: --name NAME, --cpus N, --gpus N, or --all alone"
         raise UsageError(msg)
 
 
 class Background:
     """The background cells of one shell."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        """Know of none yet."""
+    def __init__(self, shell: InteractiveShell, everywhere: Everywhere) -> None:
+        """Args:
+        shell: whose cells they are.
+        everywhere: has every worker run a cell.
+        """
         self._shell = shell
+        self._everywhere = everywhere
         self._pending: dict[str, ObjectRef[dict[str, Any]]] = {}
         self._is_cell = False
         """Whether what runs is a background cell, and not code that calls the magic."""
@@ -129,6 +137,7 @@ class Background:
         parser.add_argument("--name", default="")
         parser.add_argument("--cpus", dest="num_cpus", type=float)
         parser.add_argument("--gpus", dest="num_gpus", type=float)
+        parser.add_argument("--all", action="store_true")
 
     def hook(self) -> None:
         """Have cells wait for the names that they use."""
@@ -141,25 +150,38 @@ class Background:
     def run(self, line: str, cell: str) -> None:
         """Run a cell as a task and show how it stands; called by code, wait for its end.
 
+        With `--all`, wait until each worker that is free has run it.
+
         Raises:
             UsageError: a wrong option.
+            RayTaskError: what a cell for all workers has raised in one.
             SyntaxError: of the cell.
             TypeError: the cell uses something that cannot be sent to a worker.
         """
         given = vars(self._parser.parse_args(shlex.split(line)))
         number = len(self._shell.user_ns.get("In", "x")) - 1
+        everywhere = given.pop("all")
         options = {key: value for key, value in given.items() if value}
+        if everywhere and options:
+            self._parser.error("--all takes no other option, each worker runs the cell once")
         label = f"In[{number}]" if number > 0 else "%%burrow"
         options.setdefault("name", label)
         source = self._shell.transform_cell(cell)
         filename = self._shell.compile.cache(source, number)
         names = Names(ast.parse(source, filename))
+        if everywhere:
+            for name in sorted(names.used & self._pending.keys()):
+                self._bring(name)
         space, hidden = self._shell.user_ns, self._shell.user_ns_hidden
         used = {
             name: space[name]
             for name in sorted(names.used)
             if name in space and name not in self._pending and name not in hidden
         }
+        if everywhere:
+            function = functools.partial(_run_cell, source, filename, f"Cell {label}", used, [])
+            print(self._everywhere.run(function, label, source))  # noqa: T201  # the cell's output
+            return
         others = list({self._pending[n]: None for n in sorted(names.used) if n in self._pending})
         task = remote(**options)(_run_cell)
         ref: ObjectRef[dict[str, Any]] = task.remote(

@@ -16,6 +16,7 @@ from burrow_jupyter.engine import modules, sources
 from burrow_jupyter.notebook import magics
 from burrow_jupyter.notebook.background import Background
 from burrow_jupyter.notebook.debugger import Debug
+from burrow_jupyter.notebook.everywhere import Everywhere
 from burrow_jupyter.notebook.live import Live
 from burrow_jupyter.notebook.memory import Memory
 from burrow_jupyter.notebook.output import Output
@@ -41,7 +42,8 @@ class _Wiring:
         self.runs.hook()
         self.recorder.hook()
         self.debug.hook()
-        self.background = Background(shell)
+        self.everywhere = Everywhere(self.runs, self.output)
+        self.background = Background(shell, self.everywhere)
         self.memory = Memory(shell)
         self.memory.hook()
         self.live.hook()
@@ -61,6 +63,7 @@ class _Wiring:
             self.output.attach(client)
             self.recorder.attach(self.output.folder)
             self.debug.attach(backend, client)
+            self.everywhere.attach(client)
 
     def _renew_modules(self, run: Run) -> None:
         """Autoreload brings modules up to date before each cell, and leaves no trace on them."""

@@ -96,3 +96,119 @@ def test_options_and_wrong_ones(cells: Kernel):
     assert cells.run_ok("any(row['name'] == 'stock' for row in burrow.tasks())").text == "True"
 
     assert "--cpus" in cells.run("%%burrow --cpu\npass").stderr
+
+
+# ---- in every worker -------------------------------------------------------------------
+
+
+def workers_pids(cells: Kernel) -> set[str]:
+    """The processes that run tasks."""
+    shown = cells.run_ok("print(*[w['pid'] for w in burrow.workers() if not w['actor']])").stdout
+    return set(shown.split())
+
+
+def crew(cells: Kernel) -> set[str]:
+    """The same, once each CPU has its worker, all free."""
+    door = gate()
+    cells.run_ok(
+        f"crew = [wait_for.remote({door!r}) for _ in range(int(burrow.cluster_resources()['CPU']))]"
+    )
+    wait_until(
+        lambda: (
+            cells.run_ok(
+                "all(t['state'] == 'running' for t in burrow.tasks()"
+                " if t['name'] == 'wait_for' and t['state'] != 'finished')"
+            ).text
+            == "True"
+        ),
+        20,
+        "all workers to work",
+    )
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(crew); del crew")
+    return workers_pids(cells)
+
+
+def test_every_worker_runs_a_cell_for_all_once(cells: Kernel):
+    pids = crew(cells)
+    run = cells.run_ok(
+        "%%burrow --all\nimport os, sys\nsys.runs = getattr(sys, 'runs', 0) + 1\n"
+        "os.environ['HEAT'] = 'low'\nprint('warm', sys.runs)\nos.system('echo from a child')\nNone"
+    )
+
+    lines = sorted(run.stdout.splitlines())
+    assert {line for line in lines if "warm" in line} == {f"[worker {p}] warm 1" for p in pids}
+    assert sum("] from a child" in line for line in lines) == len(pids)
+    assert lines[0] == f"Run by {len(pids)} workers. Workers that start later run it first."
+    told = cells.run_ok(
+        "set(burrow.get([burrow.remote(lambda: (os.environ['HEAT'], sys.runs)).remote()"
+        " for _ in range(8)]))"
+    )
+    assert told.text == "{('low', 1)}"
+
+
+def test_a_cell_for_all_that_runs_again_takes_its_own_place(cells: Kernel):
+    cells.run_ok("%%burrow --all\nimport sys\nsys.spices = ['salt']", cell_id="spices")
+    cells.run_ok(
+        "%%burrow --all\nimport sys\nsys.spices = [*getattr(sys, 'spices', []), 'dill']",
+        cell_id="spices",
+    )
+
+    code = "burrow.get(burrow.remote(num_cpus=0)(lambda: sys.spices).options({}).remote())"
+    fresh = cells.run_ok(code.format("runtime_env={'env_vars': {'FRESH': '1'}}"))
+    assert fresh.text == "['dill']", "a new process has run the latest one only"
+
+
+def test_what_a_cell_for_all_raises_is_shown_and_not_tried_again(cells: Kernel):
+    run = cells.run("%%burrow --all\npot = {}\npot['lid']")
+
+    assert run.error is not None
+    assert run.error["ename"] == "RayTaskError(KeyError)"
+    assert "pot['lid']" in run.traceback
+    assert "burrow_jupyter" not in run.traceback
+    assert cells.run_ok("burrow.get(square.options(num_cpus=0).remote(3))").text == "9"
+
+
+def test_a_worker_at_work_runs_it_after_its_task(cells: Kernel):
+    crew(cells)
+    door = gate()
+    cells.run_ok(f"busy = wait_for.remote({door!r})")
+    wait_until(lambda: "running" in text(cells.run_ok("busy")), 20, "the task to run")
+    run = cells.run_ok("%%burrow --all\nprint('prepared')")
+    assert "By 1 more when their tasks end." in run.stdout
+    before = run.stdout.count("] prepared")
+
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(busy)")
+
+    wait_until(lambda: run.stdout.count("] prepared") == before + 1, 20, "the last worker")
+
+
+def test_the_stop_button_ends_a_cell_for_all(cells: Kernel):
+    pids = crew(cells)
+    run = cells.submit("%%burrow --all\nimport time\nprint('on')\nwhile True: time.sleep(0.01)")
+    wait_until(lambda: run.stdout.count("] on") == len(pids), 20, "the cell to run in all")
+
+    cells.interrupt()
+    cells.wait(run)
+
+    assert run.error is not None
+    assert run.error["ename"] == "KeyboardInterrupt"
+    assert cells.run_ok("burrow.get([square.remote(n) for n in range(4)])").text == "[0, 1, 4, 9]"
+    assert workers_pids(cells) <= pids, "no process had to be ended"
+
+
+def test_a_cell_for_all_that_ends_its_worker_does_not_end_those_that_follow(cells: Kernel):
+    crew(cells)
+    run = cells.run("%%burrow --all\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+
+    wait_until(lambda: "killed by SIGKILL" in run.stderr, 20, "the line that says so")
+    assert "workers have ended in it" in run.stderr
+    assert cells.run_ok("burrow.get([square.remote(n) for n in range(4)])").text == "[0, 1, 4, 9]"
+
+
+def test_a_cell_for_all_uses_the_notebook_and_takes_no_options(cells: Kernel):
+    cells.run_ok("%%burrow\nherb = 'thyme'")
+    run = cells.run_ok("%%burrow --all\ntaste = herb + ' and salt'\ntaste")
+    assert "] 'thyme and salt'" in run.stdout
+    assert "NameError" in (cells.run("taste").traceback)
+
+    assert "--all takes no other option" in cells.run("%%burrow --all --cpus 2\npass").stderr

@@ -64,6 +64,7 @@ def worker_exited(
         actors.worker_lost(state, worker, how, failed_starts=failed_starts)
     else:
         _lose_tasks(state, worker, exit_code, signal, running)
+        _lose_setup(state, worker, how, running)
     leases.give_back(state, worker)
     if queue is not None and hopeless:
         _fail_queue(state, queue.tasks, how)
@@ -101,6 +102,18 @@ def _lose_tasks(
             tasks.retry(state, task)
         else:
             tasks.fail(state, task, _died(task, worker, exit_code, signal))
+
+
+def _lose_setup(state: State, worker: WorkerRecord, how: str, running: int) -> None:
+    """What has ended one worker does not get to end every other."""
+    for at, setup in enumerate(state.setups):
+        if setup is not None and setup.code_id == running:
+            state.setups[at] = None
+            name = state.codes[running].name
+            text = f"{name} has ended worker {worker.pid} ({how}): no other begins it any more"
+            for client in state.clients.values():
+                if client.role == "driver":
+                    state.send(client, messages.Notice(text, setup.run_id))
 
 
 def _died(

@@ -408,6 +408,31 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         state.send(client, messages.StreamCredit(task.id, task.taken))
 
 
+def add_setup(state: State, setup: messages.Setup) -> None:
+    """Have every worker call a function; if a run asks for it, at once."""
+    for at, other in enumerate(state.setups):
+        if other is not None and setup.key and other.key == setup.key:
+            state.setups[at] = None
+    state.setups.append(setup)
+    if not setup.run_id:
+        return
+    for worker in state.workers.values():
+        if worker.state in (WorkerState.IDLE, WorkerState.BUSY) and worker.actor is None:
+            if state.surroundings:
+                _send_surroundings(state, worker, setup.run_id)
+            _send_setups(state, worker)
+
+
+def cancel_setups(state: State, run_id: int) -> None:
+    """Let no worker begin what a run wanted to be called, and interrupt those that did."""
+    for at, setup in enumerate(state.setups):
+        if setup is not None and setup.run_id == run_id:
+            state.setups[at] = None
+            for worker in state.workers.values():
+                if worker.client is not None and worker.actor is None and worker.setups > at:
+                    state.send(worker.client, messages.Interrupt(setup.code_id))
+
+
 def _send_surroundings(state: State, worker: WorkerRecord, run_id: int) -> None:
     """Have a worker be where the notebook was in this run; an actor stays where it was made."""
     run = state.runs.get(run_id)
@@ -429,10 +454,12 @@ def _send_surroundings(state: State, worker: WorkerRecord, run_id: int) -> None:
 
 
 def _send_setups(state: State, worker: WorkerRecord) -> None:
+    """Send a worker what it has yet to call."""
     assert worker.client is not None, "only a worker that said hello is given work"
-    for code_id in state.setups[worker.setups :]:
-        send_code(state, worker, code_id)
-        state.send(worker.client, messages.Setup(code_id))
+    for setup in state.setups[worker.setups :]:
+        if setup is not None:
+            send_code(state, worker, setup.code_id)
+            state.send(worker.client, setup)
     worker.setups = len(state.setups)
 
 

@@ -86,8 +86,8 @@ class State:
         self.surroundings: dict[int, messages.Surroundings] = {}
         self.makers: dict[str, tuple[str, int]] = {}
         """Who has made what lies in a segment: name of the function and run."""
-        self.setups: list[int] = []
-        """Codes that every worker is to call first."""
+        self.setups: list[messages.Setup | None] = []
+        """What every worker is to call first; `None`: it was replaced or cancelled."""
 
         self.tasks: dict[int, TaskRecord] = {}
         """By id: tasks that have not ended."""

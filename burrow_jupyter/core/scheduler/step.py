@@ -213,7 +213,7 @@ def _surroundings(state: State, client: ClientRecord, message: messages.Surround
 
 def _setup(state: State, client: ClientRecord, message: messages.Setup) -> None:
     if message.code_id in state.codes:
-        state.setups.append(message.code_id)
+        placement.add_setup(state, message)
 
 
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
@@ -237,6 +237,7 @@ def _cancel_run(state: State, client: ClientRecord, message: messages.CancelRun)
     if run is not None:
         kill_after_s = 0.0 if message.force else limits.CANCEL_GRACE_S
         tasks.on_cancel_run(state, run, kill_after_s=kill_after_s)
+        placement.cancel_setups(state, message.run_id)
 
 
 def _kill(state: State, client: ClientRecord, message: messages.Kill) -> None:
@@ -302,7 +303,9 @@ def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -
             state.send(other, printed)
 
 
-def _debugged(state: State, client: ClientRecord, message: messages.Debugged) -> None:
+def _to_drivers(
+    state: State, client: ClientRecord, message: messages.Debugged | messages.Prepared
+) -> None:
     for other in state.clients.values():
         if other.role == "driver":
             state.send(other, message)
@@ -351,7 +354,8 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Started: _started,
     messages.Retiring: _retiring,
     messages.OutputChunk: _output,
-    messages.Debugged: _debugged,
+    messages.Debugged: _to_drivers,
+    messages.Prepared: _to_drivers,
     messages.ForgetFailures: _forget_failures,
     messages.Paused: _paused,
     messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),
