@@ -48,14 +48,14 @@ def end_descendants(grace_s: float) -> None:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """Return the environment of a measured process: Burrow importable, files in `scratch`."""
+    """Return the environment of a measured process: Burrow importable, files of peers in `scratch`."""
     places = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(place for place in places if place),
-        "TMPDIR": str(scratch),
         "RAY_TMPDIR": str(scratch),
         "IPYTHONDIR": str(scratch / "ipython"),
+        "DASK_TEMPORARY_DIRECTORY": str(scratch),
     }
 
 
