@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree as ET
@@ -44,6 +45,14 @@ def test_a_run_keeps_every_sample_and_prints_a_table(tmp_path):
     assert found["limits"]["round_trip_per_s"][0] > 0
     assert "| task, one at a time | /s |" in done.stdout
     assert "| put small | /s |" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_kernel_runs_them_too_also_watched_and_without_its_lines():
+    done = run("-m", "benchmarks", "--in", "kernel", "--only", "put_small", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("| put small |"))
+    assert len(re.findall(r"[\d,]{3,} \([+-]\d+ %\)", row)) == 3, row  # kernel, quiet, panel
 
 
 def test_an_unknown_workload_is_answered_with_the_known_ones():
