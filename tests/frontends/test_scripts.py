@@ -108,3 +108,16 @@ def test_a_plain_script_that_fails_names_its_line(tmp_path: Path):
         told = done.stdout + done.stderr
         assert "ray.get(ray.remote(lambda: {}['price']).remote())" in told
         assert "KeyError: 'price'" in told
+
+
+def test_a_file_of_cells_runs_in_ipython(tmp_path: Path):
+    (tmp_path / "notes.ipy").write_text(
+        "%load_ext burrow\nimport burrow, threading\n"
+        + CELLS["define"]
+        + "print(burrow.get(cook.remote('rice')))\n%burrow status\n"
+    )
+
+    done = run(tmp_path, "IPython", "--colors=nocolor", "notes.ipy")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("cooking rice\nhot rice\nBurrow runs:")
