@@ -34,6 +34,7 @@ from burrow_jupyter.core.failures import (
     ActorDied,
     ActorUnavailable,
     Cancelled,
+    Deadlock,
     EngineError,
     Failure,
     Infeasible,
@@ -93,6 +94,7 @@ def _plain(
     | ActorUnavailable
     | ObjectLost
     | Infeasible
+    | Deadlock
     | TimedOut
     | EngineError,
     session: int,
@@ -114,6 +116,8 @@ def _plain(
             lost = cls(f"The object {short(object_id)} is gone: {reason}.")
             lost.object_ref_hex = _hex(object_id, session)
             return lost
+        case Deadlock(reason=reason):
+            return exceptions.DeadlockError(reason)
         case Infeasible(function=function, reason=reason):
             return exceptions.InfeasibleError(f"{function}: {reason}")
         case TimedOut(task_id=task_id, function=function, timeout_s=limit):

@@ -19,6 +19,7 @@
     ├── ObjectStoreFullError                   neither memory nor disk has room
     ├── OutOfMemoryError                       the task was ended to keep the machine usable
     ├── OutOfDiskError                         the disk is full
+    ├── DeadlockError, RuntimeError            calls wait for each other, or for themselves
     ├── InfeasibleError, ValueError            more is asked for than this burrow will ever have
     │                                          (TaskUnschedulableError, ActorUnschedulableError)
     ├── ActorAlreadyExistsError, ValueError    the name is taken
@@ -58,6 +59,7 @@ __all__ = [
     "BurrowError",
     "BurrowSystemError",
     "CrossLanguageError",
+    "DeadlockError",
     "GetTimeoutError",
     "InfeasibleError",
     "LocalRayletDiedError",
@@ -214,6 +216,14 @@ class OutOfMemoryError(RayError):
 
 class OutOfDiskError(RayError):
     """The disk that objects are moved to is full."""
+
+
+class DeadlockError(RayError, RuntimeError):
+    """The call waited for what could only come when it had ended itself.
+
+    The text names who waits for whom. Raised by `get` and `wait`, in the call that began to
+    wait last; the others of the circle go on.
+    """
 
 
 class InfeasibleError(RayError, ValueError):

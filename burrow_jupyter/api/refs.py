@@ -30,6 +30,15 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
+class Reason(str):
+    """Text of several lines that is read as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class ObjectRef(Ref, Generic[T_co]):
     """The promise of an object: of a task's result, or of a value given to `put`.
 
@@ -80,15 +89,18 @@ class ObjectRef(Ref, Generic[T_co]):
         return bytes.fromhex(self.hex())
 
     def why(self) -> str:
-        """Say in a sentence why the object is not there yet: what it waits for, and what that does.
+        """Say why the object is not there yet: what it waits for, and what that does.
+
+        Returns:
+            A sentence; below it the user's frames of the call that runs meanwhile, if its
+            process says so within half a second. Shows itself as text, not as a literal.
 
         Raises:
             ValueError: the ref is of a session that has ended.
         """
         check_session(self)
         self._backend.flush()
-        answer: str = self._backend.ask("why", self.id)
-        return answer
+        return Reason(self._backend.ask("why", self.id))
 
     def task_id(self) -> str:
         """Return the id of the task that makes the object, as 32 hexadecimal digits."""

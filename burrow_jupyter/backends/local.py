@@ -19,7 +19,15 @@ from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import STREAMING, ActorOptions
 from burrow_jupyter.engine import current, seeds, serialization, surroundings
-from burrow_jupyter.engine.client import FAILED, KNOWN, PENDING, Client, ConnectionLost, Entry
+from burrow_jupyter.engine.client import (
+    FAILED,
+    KNOWN,
+    PENDING,
+    Client,
+    ConnectionLost,
+    Entry,
+    GaveUp,
+)
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -287,6 +295,8 @@ class LocalBackend:
         """Wait for `need` of the objects; see `Backend.wait`."""
         try:
             return self.client.wait(ids, need, timeout_s, _waiting_task(), fetch=fetch)
+        except GaveUp as gave_up:
+            raise Failed(gave_up.failure) from None
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
 

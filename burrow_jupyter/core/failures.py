@@ -88,6 +88,14 @@ class Infeasible(msgspec.Struct, tag="infeasible", array_like=True, frozen=True,
     reason: str
 
 
+class Deadlock(msgspec.Struct, tag="deadlock", array_like=True, frozen=True, gc=False):
+    """The call waited for what could not come before it ends itself."""
+
+    function: str
+    task_id: int
+    reason: str
+
+
 class TimedOut(msgspec.Struct, tag="timeout", array_like=True, frozen=True, gc=False):
     """The task ran longer than its `timeout=`."""
 
@@ -111,6 +119,7 @@ Failure = (
     | ActorUnavailable
     | ObjectLost
     | Infeasible
+    | Deadlock
     | TimedOut
     | EngineError
 )
@@ -142,7 +151,7 @@ def one_line(failure: Failure) -> str:
             text = "cancelled"
         case ActorDied(reason=reason) | ActorUnavailable(reason=reason) | ObjectLost(reason=reason):
             text = reason
-        case Infeasible(reason=reason) | EngineError(message=reason):
+        case Infeasible(reason=reason) | Deadlock(reason=reason) | EngineError(message=reason):
             text = reason
         case TimedOut(timeout_s=limit):
             text = f"ran longer than {limit:g} s"

@@ -36,6 +36,12 @@ HELD_AHEAD_TARGET_S = 0.002
 HELD_AHEAD_MAX = 128
 """Most tasks that a worker holds ahead, however short they are."""
 
+DEADLOCK_AFTER_S = 1.0
+"""Calls that have waited so long are looked at for a deadlock."""
+
+WHERE_WITHIN_S = 0.5
+"""A worker that is asked where a call of its is has so long to say it."""
+
 RIDE_MAX_BYTES = 16 * 1024
 """Results up to this size stay with their worker for the tasks that ride behind them."""
 

@@ -132,6 +132,7 @@ class Get(Message, tag=9):
     need: int
     task_id: int = 0  # 0: does not block a task (a driver, a callback)
     values: bool = True  # False: only say that they are ready
+    bounded: bool = False  # the wait ends by itself: no deadlock
 
 
 class Unblock(Message, tag=10):
@@ -296,6 +297,13 @@ class Prepared(Message, tag=49):
     failure: Failure | None = None
 
 
+class Here(Message, tag=47):
+    """Where a call is: the answer to `Where`."""
+
+    number: int
+    text: str  # the user's frames, as tracebacks show them
+
+
 class Paused(Message, tag=46):
     """The task waits for its user, in a debugger: its CPU goes to others until `Unblock`."""
 
@@ -369,6 +377,13 @@ class Notice(Message, tag=56):
 
     text: str
     run_id: int = 0
+
+
+class GiveUp(Message, tag=60):
+    """What this call waits for in `get` or `wait` will never come."""
+
+    task_id: int
+    failure: Failure
 
 
 class Bye(Message, tag=57):
@@ -472,6 +487,13 @@ class Surroundings(Message, tag=78):
     dropped: list[str] = []  # of the module path
 
 
+class Where(Message, tag=86):
+    """Say where this call is just now."""
+
+    number: int
+    task_id: int
+
+
 class Debug(Message, tag=85):
     """A driver speaks to a debugger."""
 
@@ -526,6 +548,7 @@ ClientToHead = (
     | Debugged
     | Prepared
     | Paused
+    | Here
     | ForgetFailures
 )
 
@@ -537,6 +560,7 @@ HeadToClient = (
     | Reuse
     | Streamed
     | Notice
+    | GiveUp
     | Bye
     | FeedFrame
     | Printed
@@ -553,5 +577,6 @@ HeadToClient = (
     | Debugged
     | Prepared
     | Debug
+    | Where
     | ForgetFailures
 )

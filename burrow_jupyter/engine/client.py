@@ -74,6 +74,14 @@ class ConnectionLost(ConnectionError):
     """The head is gone; the text says what is known of why."""
 
 
+class GaveUp(Exception):
+    """What a call waits for will never come; `failure` says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure
+
+
 class _InterludeError(Exception):
     """The main thread, which waits, has something to do first."""
 
@@ -135,6 +143,8 @@ class Client:
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
         self._questions: dict[int, _Question] = {}
+        self._given_up: dict[int, Failure] = {}
+        """Why what a call waits for, by its task id, will never come."""
         self.abandoned: set[int] = set()
         """Requests for actors whose asker was interrupted: nobody holds what is answered."""
         self._streams: dict[int, Callable[[messages.Streamed], None]] = {}
@@ -172,6 +182,7 @@ class Client:
             messages.Reuse: self._on_reuse,
             messages.Streamed: self._on_streamed,
             messages.Notice: self._on_notice,
+            messages.GiveUp: self._on_give_up,
             messages.Printed: self._on_printed,
             messages.Debugged: self._on_debugged,
             messages.Prepared: self._on_prepared,
@@ -187,6 +198,7 @@ class Client:
             messages.Interrupt: self._on_urgent,
             messages.StreamCredit: self._on_urgent,
             messages.Debug: self._on_urgent,
+            messages.Where: self._on_urgent,
             messages.ForgetFailures: self._on_urgent,
         }
         self._out.append(hello)
@@ -585,6 +597,9 @@ class Client:
         else:
             sys.stderr.write(f"{message.text}\n")
 
+    def _on_give_up(self, message: messages.GiveUp) -> None:
+        self._given_up[message.task_id] = message.failure
+
     def _on_printed(self, message: messages.Printed) -> None:
         if self.on_printed is not None:
             self.on_printed(message)
@@ -661,7 +676,8 @@ class Client:
         if ask:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
-            self._out.append(messages.Get(ask, len(ask), task_id))
+            bounded = timeout_s is not None
+            self._out.append(messages.Get(ask, len(ask), task_id, bounded=bounded))
         position = 0
         count = len(found)
         failed: Entry | None = None
@@ -671,6 +687,10 @@ class Client:
             if self.interlude is not None:
                 self._look_up()
             if failed is not None:
+                return True
+            if task_id in self._given_up:
+                failed = Entry(FAILED)
+                failed.failure = self._given_up.pop(task_id)
                 return True
             if failures != self.failures_seen:
                 failures = self.failures_seen
@@ -687,6 +707,7 @@ class Client:
             return False
 
         finished = False
+        self._given_up.pop(task_id, None)
         try:
             finished = self._wait(done, timeout_s)
         finally:
@@ -729,12 +750,20 @@ class Client:
         ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
         if unknown:
             self._out.append(
-                messages.Get(unknown, max(0, need - ready), task_id, fetch and not task_id)
+                messages.Get(
+                    unknown,
+                    max(0, need - ready),
+                    task_id,
+                    fetch and not task_id,
+                    timeout_s is not None,
+                )
             )
 
         def done() -> bool:
             if self.interlude is not None:
                 self._look_up()
+            if task_id in self._given_up:
+                raise GaveUp(self._given_up.pop(task_id))
             count = 0
             for entry in found:
                 if entry.state not in (PENDING, KNOWN):
@@ -748,6 +777,7 @@ class Client:
                 # Whether another's object is there only the head knows: let it answer.
                 self.ask("ping", timeout_s=10.0)
             finished = False
+            self._given_up.pop(task_id, None)
             try:
                 finished = self._wait(done, timeout_s)
             finally:
@@ -783,7 +813,7 @@ class Client:
             return
         self._add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
-            self._out.append(messages.Get([object_id], 1, task_id))
+            self._out.append(messages.Get([object_id], 1, task_id, bounded=True))
         self.flush()
         self.kick()
         if entry.state in (VALUE, FAILED):

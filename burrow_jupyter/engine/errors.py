@@ -227,6 +227,22 @@ def format_frames(frames: list[traceback.FrameSummary]) -> str:
     return "".join(entries)
 
 
+def format_stack(frame: FrameType) -> str:
+    """Return where a call of ours is just now: the user's frames, as tracebacks show them."""
+    frames: list[tuple[FrameType, int]] = []
+    at: FrameType | None = frame
+    inside = False
+    while at is not None:
+        if is_own(at):
+            inside = bool(frames)  # below the user's frames, not what they wait in
+            if inside:
+                break
+        else:
+            frames.append((at, at.f_lineno))
+        at = at.f_back
+    return format_frames(list(traceback.StackSummary.extract(reversed(frames)))).rstrip()
+
+
 def _notes_of(error: BaseException) -> str:
     notes = _own(error).get("__notes__")
     if not isinstance(notes, list):

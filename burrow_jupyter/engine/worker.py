@@ -205,10 +205,20 @@ class Worker:
             self._interrupt(message.task_id)
         elif kind is messages.StreamCredit:
             self._credits[message.task_id] = message.taken
+        elif kind is messages.Where:
+            self.client.post(messages.Here(message.number, self._where(message.task_id)))
+            self.client.flush()
         elif kind is messages.Debug:
             self.debugging.on_message(message)
         elif kind is messages.ForgetFailures:
             self.debugging.forget()
+
+    def _where(self, task_id: int) -> str:
+        """Return the user's frames of a call that runs in the main thread; "" for others."""
+        if current.process_wide.task_id != task_id:
+            return ""
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # no other way
+        return errors.format_stack(frame) if frame is not None else ""
 
     def _give_back(self) -> None:
         """Give back what has not begun; the main thread takes from the other end."""

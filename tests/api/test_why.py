@@ -105,3 +105,21 @@ def test_actors_that_wait_for_each_other():
     says(stuck, "a circle", "none of them can go on")
     burrow.kill(one)
     burrow.kill(two)
+
+
+def test_it_shows_where_the_call_is_that_runs():
+    @burrow.remote(num_cpus=2)
+    def stands_here(gate):
+        pass_gate(gate)
+
+    ref = stands_here.remote("/nonexistent-gate")
+    wait_until(lambda: "runs in process" in ref.why(), 10, "the task to run")
+
+    assert "test_why.py" in ref.why()
+    assert "in stands_here\n    pass_gate(gate)" in ref.why()
+    assert "burrow_jupyter" not in ref.why()
+    waiting = stands_here.remote("/another")
+    assert "in stands_here\n    pass_gate(gate)" in waiting.why()
+    assert repr(waiting.why()).startswith("stands_here waits")
+    burrow.cancel(waiting)
+    burrow.cancel(ref)

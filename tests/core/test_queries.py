@@ -184,3 +184,25 @@ def test_why_says_of_what_is_over_how_it_ended(two, driver):
     driver.drop(thing)
 
     assert "Nobody holds it" in why(driver, thing)
+
+
+def test_why_quotes_where_the_call_is(one):
+    driver = one.driver()
+    task = driver.submit("f")
+
+    assert why(driver, task).endswith(".\n  here")
+
+
+def test_why_does_without_a_worker_that_says_nothing(one):
+    driver = one.driver()
+    task = driver.submit("f")
+    next(iter(one.workers.values())).tells_where = False
+    request = driver.new_id()
+
+    driver.say(messages.Query(request, "why", [task]))
+    assert not driver.heard(messages.Answer)
+    one.after(limits.WHERE_WITHIN_S)
+
+    (answer,) = driver.heard(messages.Answer)
+    assert answer.payload.startswith("f runs in process")
+    assert "\n" not in answer.payload

@@ -209,6 +209,7 @@ class Worker(Client):
         self.number = order.worker_id
         self.order = order
         self.runs: list[int] = []
+        self.tells_where = True
         burrow.workers[self.number] = self
         super().__init__(burrow, peer, messages.Hello("worker", 1000 + peer, self.number))
 
@@ -216,6 +217,8 @@ class Worker(Client):
         """Note what a message from the head means to a worker."""
         if isinstance(message, messages.Run):
             self.runs.append(message.task_id)
+        elif isinstance(message, messages.Where) and self.tells_where:
+            self.say(messages.Here(message.number, "  here"))
 
     def ready(self, failure: Failure | None = None) -> None:
         """The constructor of the actor that it is has ended."""

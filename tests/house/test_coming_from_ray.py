@@ -189,6 +189,20 @@ def test_row_18_breakpoints_open_in_the_notebook(kernel: Kernel):
     assert kernel.wait(run).text == "1"
 
 
+def test_row_19_calls_that_wait_for_each_other_are_told(two):
+    @burrow.remote
+    class Pot:
+        def outer(self, own):
+            return burrow.get(own.inner.remote())
+
+        def inner(self):
+            return 1
+
+    pot = Pot.remote()
+    with pytest.raises(burrow.exceptions.DeadlockError, match=r"Pot\.inner"):
+        burrow.get(pot.outer.remote(pot), timeout=30)
+
+
 @pytest.mark.parametrize("name", ["train", "tune", "serve", "data"])
-def test_row_19_no_libraries(name):
+def test_row_20_no_libraries(name):
     assert importlib.util.find_spec(f"burrow.{name}") is None

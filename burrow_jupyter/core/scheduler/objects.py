@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import ObjectLost, contained_in
-from burrow_jupyter.core.scheduler import leases
+from burrow_jupyter.core.scheduler import deadlocks, leases
 from burrow_jupyter.core.scheduler.commands import Unlink
 from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
@@ -299,7 +299,7 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
     need = message.need - len(ready)
     if not pending:
         return
-    task = state.tasks.get(message.task_id) if message.task_id and need > 0 else None
+    task = by = state.tasks.get(message.task_id) if message.task_id and need > 0 else None
     if task is not None and (
         task.worker is None or task.worker.client is not client or task.actor is not None
     ):
@@ -312,6 +312,10 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
             record.getters.append(getter)
     if task is not None:
         leases.block(state, task, getter)
+    if by is not None and by.worker is not None and by.worker.client is client:
+        getter.by, getter.since, getter.records = by, state.now, pending
+        if not message.bounded:
+            deadlocks.begins(state, getter)
 
 
 def _answer(
@@ -325,8 +329,10 @@ def _answer(
     elif not getter.values and client is not told:
         state.send(client, messages.Ready([record.id]))
     getter.need -= 1
-    if getter.need == 0 and getter.task is not None:
-        leases.satisfied(state, getter.task, getter)
+    if getter.need == 0:
+        state.gets.pop(getter, None)
+        if getter.task is not None:
+            leases.satisfied(state, getter.task, getter)
 
 
 def _only_announced(record: ObjectRecord) -> bool:

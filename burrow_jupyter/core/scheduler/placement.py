@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.scheduler import leases, objects
+from burrow_jupyter.core.scheduler import deadlocks, leases, objects
 from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, WakeAt
 from burrow_jupyter.core.scheduler.records import (
     PLAIN_ENV,
@@ -711,6 +711,8 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     if len(assigned) == 1:
         state.held_ahead.pop(worker.id, None)
     worker.load_s -= task.estimate_s
+    if state.gets:
+        deadlocks.ends(state, task)
     task.worker = None
     if state.observed:
         state.worker_changed(worker)

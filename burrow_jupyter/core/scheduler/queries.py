@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import objects, reasons
+from burrow_jupyter.core.scheduler.commands import WakeAt
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
@@ -23,6 +24,7 @@ from burrow_jupyter.core.scheduler.records import (
     WorkerRecord,
     WorkerState,
 )
+from burrow_jupyter.core.scheduler.state import Inquiry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -243,7 +245,9 @@ class _Refused(Exception):
 
 
 def answer(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
-    """Answer a question, or return `None` if the loop answers it."""
+    """Answer a question, or return `None` if a worker is asked first."""
+    if message.what == "why":
+        return _why(state, client, message)
     question = _QUESTIONS.get(message.what)
     if question is None:
         return messages.Answer(message.request_id, None, f"no question {message.what!r}", "value")
@@ -438,6 +442,36 @@ def _hold_actor(state: State, client: ClientRecord, actor_id: int) -> bool:
     return True
 
 
+def _why(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
+    """Say why an object is not there, with the place in the code of the call that runs."""
+    sentence, runs = reasons.explain(state, message.args[0])
+    worker = runs.worker if runs is not None else None
+    if runs is None or worker is None or worker.client is None or worker.client is client:
+        return messages.Answer(message.request_id, sentence)
+    until = state.now + limits.WHERE_WITHIN_S
+    state.inquiry += 1
+    number = state.inquiry
+    state.inquiries[number] = Inquiry(client, message.request_id, sentence, until)
+    state.send(worker.client, messages.Where(number, runs.id))
+    state.commands.append(WakeAt(until))
+    return None
+
+
+def on_here(state: State, message: messages.Here) -> None:
+    """A worker has said where a call is."""
+    asked = state.inquiries.pop(message.number, None)
+    if asked is not None:
+        text = f"{asked.sentence}\n{message.text}" if message.text else asked.sentence
+        state.send(asked.client, messages.Answer(asked.request_id, text))
+
+
+def answer_late(state: State) -> None:
+    """Answer without those workers that say nothing."""
+    for number, asked in list(state.inquiries.items()):
+        if state.now >= asked.until - 1e-6:
+            on_here(state, messages.Here(number, ""))
+
+
 def _debug(
     state: State, client: ClientRecord, pid: int, task_id: int, kind: str, text: str
 ) -> bool:
@@ -462,7 +496,6 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "tasks": _tasks,
     "actors": _actors,
     "objects": _objects,
-    "why": lambda state, client, object_id: reasons.why(state, object_id),
     "workers": _workers,
     "functions": _functions,
     "unfinished in run": _run_counts,

@@ -30,14 +30,19 @@ NAMED_MAX = 3
 
 def why(state: State, object_id: int) -> str:
     """Return why an object is not there, or that it is."""
+    return explain(state, object_id)[0]
+
+
+def explain(state: State, object_id: int) -> tuple[str, TaskRecord | None]:
+    """Return why an object is not there, and the call that runs meanwhile, if there is one."""
     record = state.objects.get(object_id)
     task = state.tasks.get(object_id) or (record.task if record is not None else None)
     if task is None:
         if record is None:
-            return "Nobody holds it any more."
+            return "Nobody holds it any more.", None
         if record.failure is not None:
-            return f"It has failed: {one_line(record.failure)}."
-        return "It is there."
+            return f"It has failed: {one_line(record.failure)}.", None
+        return "It is there.", None
     steps: list[str] = []
     seen: list[TaskRecord] = []
     current: TaskRecord | None = task
@@ -51,7 +56,18 @@ def why(state: State, object_id: int) -> str:
         said, current = _step(state, current)
         steps.append(said)
     text = " ".join(steps).removesuffix(LINK).replace(" :", ":")
-    return f"{task.options.name} {text}."
+    last = seen[-1]
+    runs = last if last.worker is not None else _in_its_place(state, last)
+    return f"{task.options.name} {text}.", runs
+
+
+def _in_its_place(state: State, task: TaskRecord) -> TaskRecord | None:
+    """Return the first of the calls that have what a call waits for."""
+    short = {name for name, units in task.options.shape if state.free.get(name, 0) < units}
+    for worker in state.workers.values():
+        if worker.assigned and short & {name for name, _ in worker.lease or ()}:
+            return next(iter(worker.assigned.values()))
+    return None
 
 
 def _step(state: State, task: TaskRecord) -> tuple[str, TaskRecord | None]:

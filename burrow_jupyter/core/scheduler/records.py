@@ -94,7 +94,7 @@ class ObjectRecord:
 class GetRecord:
     """One client's wish to be told of objects; blocks a task while `need` is above 0."""
 
-    __slots__ = ("client", "need", "task", "values")
+    __slots__ = ("by", "client", "need", "records", "since", "task", "values")
 
     def __init__(
         self, client: ClientRecord, need: int, task: TaskRecord | None, *, values: bool
@@ -103,6 +103,9 @@ class GetRecord:
         self.need = need
         self.task = task
         self.values = values
+        self.by: TaskRecord | None = None  # the call that waits, of an actor or not
+        self.since = 0.0  # when it began to
+        self.records: list[ObjectRecord] = []  # what was pending then
 
 
 class TaskRecord:

@@ -7,7 +7,7 @@ line that says exactly which records are in it; `proof.check` verifies all of th
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.scheduler.records import (
@@ -17,6 +17,7 @@ from burrow_jupyter.core.scheduler.records import (
     CodeRecord,
     EnvKey,
     FunctionCounts,
+    GetRecord,
     ObjectRecord,
     RunRecord,
     SegmentRecord,
@@ -54,6 +55,15 @@ class Settings:
         self.namespace = namespace
         self.prestart = prestart
         self.store_bytes = store_bytes
+
+
+class Inquiry(NamedTuple):
+    """A question that a worker is to answer a part of."""
+
+    client: ClientRecord
+    request_id: int
+    sentence: str  # the answer, should the worker not know more
+    until: float
 
 
 class State:
@@ -125,6 +135,13 @@ class State:
         """By environment: STARTING workers without lease or actor."""
         self.held_ahead: dict[int, WorkerRecord] = {}
         """By id: workers without actor that have more than one task."""
+        self.inquiry = 0
+        self.inquiries: dict[int, Inquiry] = {}
+        """By number: who waits to hear where a call is."""
+        self.gets: dict[GetRecord, None] = {}
+        """Waits of calls that have no timeout, oldest first."""
+        self.deadlocks_at = 0.0
+        """When `tick` will look for deadlocks; 0: not asked for."""
         self.fetch_at = 0.0
         """When `tick` will look for work that is held ahead too long; 0: not asked for."""
         self.reserved_until = 0.0

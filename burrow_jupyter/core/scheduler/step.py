@@ -14,7 +14,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from burrow_jupyter.core import limits, messages
-from burrow_jupyter.core.scheduler import actors, leases, losses, objects, placement, queries, tasks
+from burrow_jupyter.core.scheduler import (
+    actors,
+    deadlocks,
+    leases,
+    losses,
+    objects,
+    placement,
+    queries,
+    tasks,
+)
 from burrow_jupyter.core.scheduler.commands import Command, Stop
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
@@ -111,6 +120,9 @@ class Scheduler:
         state.now = now
         placement.retire_idle(state)
         placement.take_back_late(state)
+        deadlocks.look(state)
+        if state.inquiries:
+            queries.answer_late(state)
         self._dispatch()
 
     def drain(self) -> tuple[list[tuple[int, Any]], list[Command]]:
@@ -219,6 +231,7 @@ def _setup(state: State, client: ClientRecord, message: messages.Setup) -> None:
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
     task = state.tasks.get(message.task_id)
     if task is not None:
+        deadlocks.ends(state, task)
         leases.unblock(state, task)
 
 
@@ -358,6 +371,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Prepared: _to_drivers,
     messages.ForgetFailures: _forget_failures,
     messages.Paused: _paused,
+    messages.Here: lambda state, client, m: queries.on_here(state, m),
     messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),
 }
 

@@ -1,0 +1,177 @@
+"""Calls that wait for each other are told; those that only wait long are not."""
+
+from __future__ import annotations
+
+import pytest
+
+import burrow
+from burrow.exceptions import DeadlockError
+from helpers.gates import pass_gate
+
+
+@burrow.remote
+class Cook:
+    """Asks others, and answers."""
+
+    def __init__(self):
+        self.friend = None
+
+    def meet(self, friend):
+        self.friend = friend
+
+    def answer(self):
+        return "soup"
+
+    def ask(self):
+        return burrow.get(self.friend.answer.remote())
+
+    def ask_on(self, depth):
+        return burrow.get(self.friend.ask_on.remote(depth - 1)) if depth else "soup"
+
+    def ask_for_a_second(self):
+        return burrow.get(self.friend.answer.remote(), timeout=0.1)
+
+    def ask_and_carry_on(self):
+        try:
+            return burrow.get(self.friend.answer.remote())
+        except DeadlockError:
+            return "carried on"
+
+    def ask_friend_to_carry_on(self):
+        return burrow.get(self.friend.ask_and_carry_on.remote())
+
+    def wait_for_friend(self):
+        return burrow.wait([self.friend.answer.remote()])
+
+    def wait_for_either(self, other):
+        done, _ = burrow.wait([self.friend.answer.remote(), other[0]])
+        return burrow.get(done[0])
+
+    def await_task(self, task):
+        return burrow.get(task[0])
+
+
+@pytest.fixture(autouse=True)
+def session():
+    burrow.init(num_cpus=2, resources={"oven": 1})
+    yield
+    burrow.shutdown()
+
+
+def ring(count, **options):
+    cooks = [Cook.options(**options).remote() for _ in range(count)]
+    for index, cook in enumerate(cooks):
+        burrow.get(cook.meet.remote(cooks[(index + 1) % count]))
+    return cooks
+
+
+def test_an_actor_that_waits_for_itself():
+    (cook,) = ring(1)
+
+    with pytest.raises(DeadlockError, match=r"Cook.ask -> Cook.answer -> Cook.ask"):
+        burrow.get(cook.ask.remote(), timeout=30)
+    assert burrow.get(cook.answer.remote()) == "soup"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_ring_of_actors(count):
+    cooks = ring(count)
+
+    with pytest.raises(DeadlockError, match="a circle"):
+        burrow.get(cooks[0].ask_on.remote(count), timeout=30)
+    assert burrow.get([cook.answer.remote() for cook in cooks]) == ["soup"] * count
+
+
+def test_the_one_that_is_told_may_carry_on_and_so_do_the_others():
+    first, second = ring(2)
+
+    ref = first.ask_friend_to_carry_on.remote()
+
+    assert burrow.get(ref, timeout=30) == "carried on"
+    assert burrow.get([first.answer.remote(), second.answer.remote()]) == ["soup"] * 2
+
+
+def test_wait_is_told_as_well():
+    (cook,) = ring(1)
+
+    with pytest.raises(DeadlockError):
+        burrow.get(cook.wait_for_friend.remote(), timeout=30)
+
+
+def test_a_task_that_an_actor_and_its_caller_wait_for():
+    (cook,) = ring(1)
+
+    @burrow.remote
+    def asks(cook):
+        return burrow.get(cook.answer.remote())
+
+    @burrow.remote
+    def closes(cook):
+        return burrow.get(cook.await_task.remote([asks.remote(cook)]))
+
+    with pytest.raises(DeadlockError, match=r"Cook\.await_task"):
+        burrow.get(closes.remote(cook), timeout=30)
+
+
+def test_a_resource_that_only_those_hold_who_wait_for_it():
+    @burrow.remote(num_cpus=0, resources={"oven": 1})
+    def inner():
+        return "baked"
+
+    @burrow.remote(num_cpus=0, resources={"oven": 1})
+    def outer():
+        return burrow.get(inner.remote())
+
+    with pytest.raises(DeadlockError, match="inner"):
+        burrow.get(outer.remote(), timeout=30)
+    assert burrow.get(inner.remote(), timeout=30) == "baked"
+
+
+def test_an_actor_that_holds_all_cpus_and_waits_for_a_task():
+    @burrow.remote
+    def task():
+        return 1
+
+    @burrow.remote(num_cpus=2)
+    class Greedy:
+        def ask(self):
+            return burrow.get(task.remote())
+
+    with pytest.raises(DeadlockError):
+        burrow.get(Greedy.remote().ask.remote(), timeout=30)
+
+
+def test_a_wait_with_a_timeout_is_none():
+    (cook,) = ring(1)
+
+    with pytest.raises(burrow.exceptions.GetTimeoutError):
+        burrow.get(cook.ask_for_a_second.remote(), timeout=30)
+
+
+def test_long_waits_are_none(tmp_path):
+    first, second = ring(2)
+    slow = burrow.remote(pass_gate).remote(str(tmp_path / "gate"))
+    refs = [first.await_task.remote([slow]), second.ask.remote()]
+
+    ready, _ = burrow.wait(refs, timeout=2.5)  # longer than deadlocks take to be found
+
+    assert not ready
+    (tmp_path / "gate").touch()
+    assert burrow.get(refs, timeout=30) == [None, "soup"]
+
+
+def test_calls_that_run_side_by_side_are_none():
+    (cook,) = ring(1, max_concurrency=2)
+
+    assert burrow.get(cook.ask.remote(), timeout=30) == "soup"
+
+
+def test_either_of_two_is_enough(tmp_path):
+    (cook,) = ring(1)
+    slow = burrow.remote(pass_gate).remote(str(tmp_path / "gate"))
+    ref = cook.wait_for_either.remote([slow])
+    ready, _ = burrow.wait([ref], timeout=2.5)
+
+    assert not ready
+    (tmp_path / "gate").touch()
+    burrow.get(ref, timeout=30)

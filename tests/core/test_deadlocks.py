@@ -1,0 +1,175 @@
+"""Deadlocks as scenarios: who is stuck, who is not, and who is told."""
+
+from burrow_jupyter.core import limits, messages
+from burrow_jupyter.core.failures import Deadlock
+from helpers.scenario import Burrow, shape
+
+
+def actor_of(burrow, driver, name="Pot", **options):
+    """Create an actor and have it ready; return it and its worker."""
+    actor = driver.create(name, **options)
+    worker = list(burrow.workers.values())[-1]
+    worker.ready()
+    return actor, worker
+
+
+def told(*clients):
+    """Return the calls that were told to give up."""
+    return [m.task_id for client in clients for m in client.heard(messages.GiveUp)]
+
+
+def look(burrow):
+    burrow.after(limits.DEADLOCK_AFTER_S)
+
+
+def test_an_actor_that_waits_for_its_own_call(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    outer = driver.call(actor, "outer")
+    inner = worker.call(actor, "inner")
+    worker.get(inner, task=outer)
+
+    look(one)
+
+    assert told(worker) == [outer]
+    failure = worker.heard(messages.GiveUp)[0].failure
+    assert isinstance(failure, Deadlock)
+    assert "outer -> " in failure.reason
+
+
+def test_nobody_is_told_before_the_time(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    outer = driver.call(actor, "outer")
+    worker.get(worker.call(actor, "inner"), task=outer)
+
+    one.after(limits.DEADLOCK_AFTER_S / 2)
+
+    assert told(worker) == []
+
+
+def test_of_two_the_one_that_waited_last_is_told(one):
+    driver = one.driver()
+    first, at_first = actor_of(one, driver)
+    second, at_second = actor_of(one, driver)
+    one_call = driver.call(first, "ask")
+    other_call = driver.call(second, "ask")
+    at_first.get(at_first.call(second, "answer"), task=one_call)
+    one.after(0.1)
+    at_second.get(at_second.call(first, "answer"), task=other_call)
+
+    look(one)
+    look(one)
+
+    assert told(at_first, at_second) == [other_call]
+
+
+def test_once_the_circle_is_broken_nobody_else_is_told(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    outer = driver.call(actor, "outer")
+    inner = worker.call(actor, "inner")
+    worker.get(inner, task=outer)
+    look(one)
+
+    worker.say(messages.Unblock(outer))
+    worker.end(outer)
+    worker.end(inner)
+    look(one)
+
+    assert told(worker) == [outer]
+    assert not one.state.gets
+
+
+def test_a_wait_with_a_timeout_is_no_deadlock(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    outer = driver.call(actor, "outer")
+    inner = worker.call(actor, "inner")
+    worker.say(messages.Get([inner], 1, outer, bounded=True))
+
+    look(one)
+
+    assert told(worker) == []
+
+
+def test_who_needs_one_of_two_is_not_stuck_while_one_may_come(two):
+    driver = two.driver()
+    actor, worker = actor_of(two, driver)
+    slow = driver.submit("slow")
+    outer = driver.call(actor, "outer")
+    inner = worker.call(actor, "inner")
+    worker.get(inner, slow, need=1, task=outer)
+
+    look(two)
+    assert told(worker) == []
+
+    worker.say(messages.Unblock(outer))
+    worker.get(inner, slow, need=2, task=outer)
+    look(two)
+    assert told(worker) == [outer]
+
+
+def test_calls_side_by_side_are_stuck_when_all_are(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver, max_concurrency=2, out_of_order=True)
+    first, second = driver.call(actor, "outer"), driver.call(actor, "outer")
+    worker.get(worker.call(actor, "inner"), task=first)
+    look(one)
+    assert told(worker) == []
+
+    worker.get(worker.call(actor, "inner"), task=second)
+    look(one)
+    assert told(worker) == [second]
+
+
+def test_a_resource_that_only_waiting_tasks_hold():
+    burrow = Burrow(cpus=4, oven=1)
+    driver = burrow.driver()
+    outer = driver.submit("outer", need=shape(0, oven=1))
+    worker = next(iter(burrow.workers.values()))
+    worker.get(worker.submit("inner", need=shape(0, oven=1)), task=outer)
+
+    look(burrow)
+
+    assert told(worker) == [outer]
+
+
+def test_a_resource_that_an_idle_actor_holds_may_come_back():
+    burrow = Burrow(cpus=4, oven=1)
+    driver = burrow.driver()
+    actor_of(burrow, driver, need=shape(0, oven=1))
+    outer = driver.submit("outer")
+    worker = list(burrow.workers.values())[-1]
+    worker.get(worker.submit("inner", need=shape(0, oven=1)), task=outer)
+
+    look(burrow)
+
+    assert told(worker) == []
+
+
+def test_a_deep_chain_of_arguments_is_followed(two):
+    driver = two.driver()
+    actor, worker = actor_of(two, driver)
+    outer = driver.call(actor, "outer")
+    link = worker.call(actor, "inner")
+    for _ in range(200):
+        link = worker.submit("link", link)
+    worker.get(link, task=outer)
+
+    look(two)
+
+    assert told(worker) == [outer]
+
+
+def test_those_who_wait_for_a_call_that_runs_are_not_stuck(two):
+    driver = two.driver()
+    actor, worker = actor_of(two, driver)
+    slow = driver.submit("slow")
+    outer = driver.call(actor, "outer")
+    worker.get(slow, task=outer)
+
+    look(two)
+    look(two)
+
+    assert told(worker) == []
