@@ -829,6 +829,7 @@ PLAIN = [
     failures.ActorUnavailable(ACTOR, "A", "restarts"),
     failures.ObjectLost(TASK, "gone"),
     failures.Infeasible("f", "much"),
+    failures.Deadlock("f", TASK, "deadlock: f waits for f"),
     failures.TimedOut(TASK, "f", 1.0),
     failures.EngineError("broken"),
 ]
