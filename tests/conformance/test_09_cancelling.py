@@ -108,8 +108,8 @@ def test_9_3_one_that_catches_it_may_return(tmp_path):
 
     @burrow.remote
     def stubborn():
-        leave_trace(str(trace))
         try:
+            leave_trace(str(trace))
             sleep_long()
         except KeyboardInterrupt:
             return burrow.get_runtime_context().is_canceled()

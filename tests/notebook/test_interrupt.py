@@ -208,7 +208,7 @@ def test_an_interrupt_while_an_object_is_finalized_is_not_lost(kitchen: Kernel, 
 def test_random_interrupts_lose_nothing_and_hang_nothing(kitchen: Kernel, folder: Path):
     dice = random.Random(7)
     kitchen.run_ok("steady = Counter.remote(); burrow.get(steady.add.remote())")
-    for _ in range(25):
+    for _ in range(100):
         mark = fresh()
         run = kitchen.submit(
             "print('one', flush=True)\n"
