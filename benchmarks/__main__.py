@@ -75,6 +75,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=_rounds, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample")
     parser.add_argument(
+        "--best", action="store_true", help="show the best rounds: for a machine that is busy"
+    )
+    parser.add_argument(
         "--in", dest="place", choices=("script", "kernel"), default="script", help="where to run"
     )
     arguments = parser.parse_args()
@@ -98,7 +101,8 @@ def main() -> None:
     if is_kernel:
         print(kernel.table(results, workloads))
     else:
-        print(report.markdown(report.rows(results, names, workloads), names))
+        rows = report.rows(results, names, workloads, of_best=arguments.best)
+        print(report.markdown(rows, names))
 
 
 if __name__ == "__main__":

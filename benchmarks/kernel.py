@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.running import Results
-    from benchmarks.workloads import Metric
 
 PLACES = ("script", "kernel", "quiet", "panel")
 
@@ -93,25 +92,20 @@ def table(results: Results, workloads: Sequence[str]) -> str:
     lines = ["| workload | unit | " + " | ".join(PLACES) + " |", "|---|---|" + "--:|" * len(PLACES)]
     for name in workloads:
         for metric in WORKLOADS[name].metrics:
-            plain = _best(results, "script", name, metric)
+            plain = results.value("script", name, metric, of_best=True)
             cells = [metric.title, metric.unit]
             for place in PLACES:
-                value = results.value(place, name, metric.key)
+                value = results.value(place, name, metric)
                 if value is None:
                     cells.append(results.failures[place].get(name, "-"))
                 elif place == "script" or not plain or not value:
                     cells.append(figure(value))
                 else:
-                    best = _best(results, place, name, metric)
-                    cost = 100 * (ratio(metric, plain, best) - 1)
+                    best = results.value(place, name, metric, of_best=True)
+                    cost = 100 * (ratio(metric, plain, best or value) - 1)
                     cells.append(f"{figure(value)} ({cost:+.0f} %)")
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _best(results: Results, place: str, workload: str, metric: Metric) -> float:
-    found = results.samples.get(place, {}).get(workload, {}).get(metric.key, [0.0])
-    return max(found) if metric.is_higher_better else min(found)
 
 
 def measure(place: str, workload: str) -> dict[str, Any]:

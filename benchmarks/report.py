@@ -43,13 +43,15 @@ def judge(metric: Metric, ours: float | None, ratios: dict[str, float]) -> dict[
 
 
 def rows(
-    results: Results, systems: Sequence[str], workloads: Sequence[str]
+    results: Results, systems: Sequence[str], workloads: Sequence[str], *, of_best: bool = False
 ) -> list[dict[str, Any]]:
     """Return a row for each metric: values, ratios, limit and goals."""
     table = []
     for name in workloads:
         for metric in WORKLOADS[name].metrics:
-            values = {system: results.value(system, name, metric.key) for system in systems}
+            values = {
+                system: results.value(system, name, metric, of_best=of_best) for system in systems
+            }
             ours = values.get(OURS)
             ratios = {}
             if ours:

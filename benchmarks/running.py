@@ -15,6 +15,8 @@ from benchmarks.workloads import WORKLOADS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from benchmarks.workloads import Metric
+
 MACHINE = "machine"
 OURS = "burrow"
 LIMITS_BOUND_S = 60.0
@@ -40,10 +42,16 @@ class Results:
         for key, value in values.items():
             metrics.setdefault(key, []).append(value)
 
-    def value(self, system: str, workload: str, key: str) -> float | None:
-        """Return the median, or `None` if there is no sample."""
-        found = self.samples.get(system, {}).get(workload, {}).get(key)
-        return median(found) if found else None
+    def value(
+        self, system: str, workload: str, metric: Metric, *, of_best: bool = False
+    ) -> float | None:
+        """Return the median, or the best round's value; `None` if there is no sample."""
+        found = self.samples.get(system, {}).get(workload, {}).get(metric.key)
+        if not found:
+            return None
+        if of_best:
+            return max(found) if metric.is_higher_better else min(found)
+        return median(found)
 
     def limit(self, key: str) -> float | None:
         """Return the median of a limit of the machine's."""
