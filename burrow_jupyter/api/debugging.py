@@ -130,7 +130,7 @@ class Debugger:
         self._backend.ask("debug", talk.pid, task_id, kind, text)
 
     def _converse(self, task_id: int, give_up: str) -> None:
-        """Carry text and lines to and fro until the debugger wants no more."""
+        """Carry text and lines both ways until the debugger wants no more."""
         talk = self._talks[task_id]
         while True:
             try:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.engine.debugging import Conversation
 
-COMMANDS = "w(here) u(p) d(own) l(ist) a(rgs) p EXPRESSION q(uit); anything else is run as Python"
-STEPPING = "n(ext) s(tep) c(ontinue)"
+COMMANDS = "w where, u up, d down, l lines, a arguments, p X print, q quit; the rest runs as Python"
+STEPPING = "n next line, s step into, c go on"
 PROMPT = "(Pdb) "
 
 
@@ -98,5 +98,5 @@ def stop(talk: Conversation, frame: FrameType | None) -> None:
         label = errors.label_of(frame.f_code.co_filename) or frame.f_code.co_filename
         place = f"{label}, line {frame.f_lineno}"
     talk.say("stopped", place)
-    talk.write(f"{COMMANDS}; {STEPPING}\n")
+    talk.write(f"{STEPPING}, {COMMANDS}\n")
     RemotePdb(talk).set_trace(frame)
