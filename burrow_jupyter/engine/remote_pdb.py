@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.engine.debugging import Conversation
 
-COMMANDS = "w where, u up, d down, l lines, a arguments, p X print, q quit; the rest runs as Python"
+COMMANDS = "w where, u up, d down, l lines, a arguments, p X print, q quit, or Python"
 STEPPING = "n next line, s step into, c go on"
 PROMPT = "(Pdb) "
 
