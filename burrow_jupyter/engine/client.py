@@ -157,7 +157,9 @@ class Client:
         self._lazy = False
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
-        self._pokable = False
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._poke_r = -1
         self._closed = False
         self.lost_reason = ""
         self.on_lost: list[Callable[[], None]] = []
@@ -418,16 +420,13 @@ class Client:
     def _read(self, timeout_s: float | None) -> bool:
         """Wait for bytes and take them; the caller leads. Say whether any came."""
         sock = self._sock
-        if timeout_s is not None or self._pokable:
-            poll = select.poll()
-            poll.register(sock, select.POLLIN)
-            if self._pokable:
-                poll.register(self._poke_r, select.POLLIN)
-            ready = poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
-            if not any(fd == sock.fileno() for fd, _ in ready):
-                if ready:
-                    os.read(self._poke_r, 4096)
-                return bool(ready)
+        # A thread that waits in `recv` itself is also woken when the other side has read what
+        # was sent, which costs more than this call.
+        ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
+        if not any(fd != self._poke_r for fd, _ in ready):
+            if ready:
+                os.read(self._poke_r, 4096)
+            return bool(ready)
         try:
             # Into a buffer that stays: to map and unmap a fresh one costs 5 us each time.
             data = bytes(self._received[: sock.recv_into(self._received)])
@@ -499,7 +498,7 @@ class Client:
         """Let `interrupt_wait` reach a thread that reads; each read costs a poll more then."""
         self._poke_r, self._poke_w = os.pipe()
         os.set_blocking(self._poke_w, False)
-        self._pokable = True
+        self._poll.register(self._poke_r, select.POLLIN)
 
     def interrupt_wait(self) -> None:
         """Have whoever reads look again whether what it waits for has come about."""
