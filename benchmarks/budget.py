@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import itertools
 import pickle
 import pstats
 import socket
@@ -27,6 +28,8 @@ from benchmarks.core_decisions import ARGUMENTS, CODE, OPTIONS, RESULT, Bench
 from benchmarks.machine import Echo
 from benchmarks.systems import WORKERS
 from benchmarks.timing import rate
+from burrow_jupyter.api import context
+from burrow_jupyter.api.definitions import Definition
 from burrow_jupyter.core import messages
 from burrow_jupyter.engine import serialization, transport
 
@@ -241,6 +244,32 @@ def by_step() -> str:
     return "\n".join(lines)
 
 
+def by_definition() -> str:
+    """Time the look whether a function has changed, as a notebook's cells have it; return a table."""
+    factor = 3
+
+    def helper(x: int) -> int:
+        return x * factor
+
+    def function(x: int) -> int:
+        return helper(x) + 1
+
+    with burrow.init(num_cpus=1):
+        backend = context.backend()
+        definition = Definition(function, "function")
+        runs = itertools.count(1)
+        same = _each(lambda: definition.id_in(backend, 0))
+        first = _each(lambda: definition.id_in(backend, next(runs)))
+    return "\n".join(
+        (
+            "| is the definition as it was? | us |",
+            "|---|--:|",
+            f"| each call | {same:.2f} |",
+            f"| the first call in each cell | {first:.0f} |",
+        )
+    )
+
+
 def wake_ups() -> str:
     """Say what it costs to wake another process."""
     answering = Echo()
@@ -277,6 +306,7 @@ def main() -> None:
     print(wake_ups())
     print(by_process())
     print(by_step())
+    print(by_definition())
 
 
 if __name__ == "__main__":
