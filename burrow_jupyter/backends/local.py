@@ -107,8 +107,9 @@ class LocalBackend:
         """Return the id of these options, the same for equal ones."""
         options_id = self._interned.get(options)
         if options_id is None:
-            options_id = self._interned[options] = self._next()
+            options_id = self._next()
             self.client.post(messages.DefineOptions(options_id, options))
+            self._interned[options] = options_id  # not before: we may be interrupted
         return options_id
 
     # ---- tasks and actors ------------------------------------------------------------

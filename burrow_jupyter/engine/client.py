@@ -43,6 +43,7 @@ from burrow_jupyter.core.limits import (
     FRAME_TARGET_BYTES,
 )
 from burrow_jupyter.engine import serialization, transport
+from burrow_jupyter.engine.shield import Shield
 from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Client:
     ) -> None:
         """Say hello on an authenticated socket and wait, with a bound, for the welcome."""
         self._sock = sock
+        self.shield = Shield()
         self._frames = FrameBuffer()
         self._received = memoryview(bytearray(RECV_BYTES))
         self._early: list[Any] = []
@@ -270,6 +272,16 @@ class Client:
 
     def flush(self) -> None:
         """Send everything now. Should the head be gone, whoever waits is told, not who sends."""
+        shielded = self.shield.enter()
+        try:
+            self._flush()
+        finally:
+            if shielded:
+                self.shield.leave()
+        if self._unseen:
+            self._report_unseen()
+
+    def _flush(self) -> None:
         out = self._out
         with self._send_lock:
             if self.dropped or self.unmapped or self.ended_streams:
@@ -294,8 +306,6 @@ class Client:
                     self._lose(f"the head process ended ({error})")
                     return
             self._last_flush = monotonic()
-        if self._unseen:
-            self._report_unseen()
 
     def kick(self) -> None:
         """Wake the attendant. Safe in `__del__`: one system call, no lock."""
@@ -422,7 +432,12 @@ class Client:
         sock = self._sock
         # A thread that waits in `recv` itself is also woken when the other side has read what
         # was sent, which costs more than this call.
-        ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
+        shield = self.shield
+        try:
+            shield.open()
+            ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
+        finally:
+            shield.close()
         if not any(fd != self._poke_r for fd, _ in ready):
             if ready:
                 os.read(self._poke_r, 4096)
@@ -460,10 +475,19 @@ class Client:
         Raises:
             ConnectionLost: the head is gone.
         """
+        shielded = self.shield.enter()
+        try:
+            return self._wait_until(done, timeout_s)
+        finally:
+            if shielded:
+                self.shield.leave()
+
+    def _wait_until(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
         if self._out or self.dropped:
             self.flush()
         deadline = None if timeout_s is None else monotonic() + timeout_s
         while not done():
+            self.shield.check()
             if self._closed:
                 self._raise_lost()
             left = None if deadline is None else deadline - monotonic()

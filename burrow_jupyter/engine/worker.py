@@ -88,6 +88,7 @@ class Worker:
         self._made: dict[int, Value] = {}
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
+        self.client.shield.own = True
         self.journal = Journal(self.client.files.memory_dir, worker_id)
         self.output = Output(self.client, self.journal, worker_id)
         self.debugging = Debugging(self.client)
@@ -275,10 +276,18 @@ class Worker:
     def _on_sigint(self, number: int, frame: Any) -> None:
         """Raise in the task that is to be cancelled, and nowhere else."""
         if self._in_user and current.process_wide.cancelled:
-            raise KeyboardInterrupt
+            self.client.shield.take(self._raise_in_user)
 
     def _on_alarm(self, number: int, frame: Any) -> None:
         """Raise in the task whose time is up."""
+        if self._in_user:
+            self.client.shield.take(self._raise_time_is_up)
+
+    def _raise_in_user(self) -> None:
+        if self._in_user and current.process_wide.cancelled:
+            raise KeyboardInterrupt
+
+    def _raise_time_is_up(self) -> None:
         if self._in_user:
             raise _OutOfTimeError
 

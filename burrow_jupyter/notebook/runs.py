@@ -15,9 +15,11 @@ import sys
 import threading
 from collections import OrderedDict
 from contextvars import ContextVar
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
+from burrow_jupyter.engine import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +109,7 @@ class Runs:
         self._hand_on_to_threads()
         self._wake_loop_by_signals()
         self._keep_interrupts()
+        self._shorten_interrupts()
 
     def unhook(self) -> None:
         """Follow the shell no more."""
@@ -116,6 +119,8 @@ class Runs:
         if self._start_thread is not None:
             threading.Thread.start = self._start_thread  # type: ignore[method-assign, assignment]  # as it was
             self._start_thread = None
+        # Ours hides that of the class.
+        vars(self._shell.InteractiveTB).pop("structured_traceback", None)
         if self._unraisable is not None:
             sys.unraisablehook = self._unraisable
             self._unraisable = None
@@ -196,6 +201,20 @@ class Runs:
 
         sys.unraisablehook = hook
 
+    def _shorten_interrupts(self) -> None:
+        # Where it hit our code says nothing to anybody; and IPython fails over a frame that
+        # was hit where no line is, so that the cell would end without a word.
+        original: Any = self._shell.InteractiveTB.structured_traceback
+
+        def structured(
+            kind: type, value: BaseException, tb: Any = None, *rest: Any, **named: Any
+        ) -> Any:
+            if isinstance(value, KeyboardInterrupt):
+                tb = _of_the_user(tb)
+            return original(kind, value, tb, *rest, **named)
+
+        self._shell.InteractiveTB.structured_traceback = structured  # type: ignore[method-assign, assignment]  # until unhook
+
     # ---- asking ------------------------------------------------------------------------
 
     def current(self) -> Run | None:
@@ -251,3 +270,17 @@ class Runs:
         if run is None or backend is None or run.session != backend.session:
             return None
         return run
+
+
+def _of_the_user(tb: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without our frames and those without a line."""
+    kept = []
+    at = tb
+    while at is not None:
+        if at.tb_lineno is not None and not errors.is_own(at.tb_frame):
+            kept.append(at)
+        at = at.tb_next
+    shown: TracebackType | None = None
+    for at in reversed(kept):
+        shown = TracebackType(shown, at.tb_frame, at.tb_lasti, at.tb_lineno)
+    return shown or tb

@@ -68,7 +68,7 @@ def stop(kitchen: Kernel, run: CellRun) -> None:
     """Press the button and wait until the cell has ended as it should."""
     kitchen.interrupt()
     kitchen.wait(run)
-    assert run.error is not None
+    assert run.error is not None, (run.reply, [m["msg_type"] for m in run.messages], run.stderr)
     assert run.error["ename"] in ("KeyboardInterrupt", "CancelledError")
 
 
@@ -105,7 +105,10 @@ def test_children_end_with_their_parents(kitchen: Kernel, folder: Path):
 
 def test_a_task_that_ignores_the_interrupt_is_ended_with_its_process(kitchen: Kernel, folder: Path):
     mark = fresh()
-    run = kitchen.submit(f"refs = [hang.remote({mark!r}, True)]; burrow.get(refs)")
+    run = kitchen.submit(
+        f"refs = [hang.remote({mark!r}, True)]; print('made', flush=True); burrow.get(refs)"
+    )
+    wait_until(lambda: "made" in run.stdout, 10, "the refs")
     wait_until((folder / mark).exists, 10, "the task to run")
 
     stop(kitchen, run)
@@ -132,7 +135,7 @@ def test_actors_and_finished_objects_stay(kitchen: Kernel, folder: Path):
     kitchen.run_ok("counter = Counter.remote(); kept = square.remote(5); burrow.get(kept)")
     run = kitchen.submit(
         f"burrow.get([counter.add.remote(), square.remote(6)]); made = counter.add.remote()\n"
-        f"burrow.get(hang.remote({mark!r}))"
+        f"burrow.get(made); burrow.get(hang.remote({mark!r}))"
     )
     wait_until((folder / mark).exists, 10, "the task to run")
 
