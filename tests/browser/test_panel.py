@@ -46,7 +46,7 @@ def test_stop_in_the_panel_ends_the_tasks_of_one_cell_while_the_kernel_is_busy(
     notebook.open(
         [
             DEFINE,
-            "kept = simmer.remote('kept', 'door')",
+            "kept = simmer.remote('kept', 'a door that nobody opens')",
             "burrow.get([simmer.remote(n, 'never') for n in range(40)])",
         ]
     )
