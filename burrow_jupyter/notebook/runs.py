@@ -277,7 +277,8 @@ def _of_the_user(tb: TracebackType | None) -> TracebackType | None:
     kept = []
     at = tb
     while at is not None:
-        if at.tb_lineno is not None and not errors.is_own(at.tb_frame):
+        line: object = at.tb_lineno  # typeshed has it as an int; a frame may be on no line
+        if line is not None and not errors.is_own(at.tb_frame):
             kept.append(at)
         at = at.tb_next
     shown: TracebackType | None = None

@@ -9,6 +9,7 @@ import { formatDuration } from '../format';
 import type { IRunRow } from '../state';
 import type { IActions, IBurrowState, ICells } from '../tokens';
 import { useWords } from '../words';
+import { useHeld } from './held';
 import { Capped, IconButton, Nothing, Section } from './parts';
 import { Progress } from './progress';
 
@@ -23,8 +24,8 @@ export function Runs(props: {
   const { runs, at } = props.state;
   // Rows must not move from under the pointer: a click would stop the wrong cell. While it is
   // over the list, what ends keeps its place, and what begins is put below.
-  const [held, setHeld] = React.useState<readonly IRunRow[]>([]);
-  const kept = new Map(held.map(run => [run.id, run]));
+  const held = useHeld(() => [...runs.values()]);
+  const kept = new Map((held.value ?? []).map(run => [run.id, run]));
   const rows = [...new Map([...kept, ...runs]).values()];
   return (
     <Section
@@ -32,7 +33,7 @@ export function Runs(props: {
       className="jp-Burrow-runs"
       summary={runs.size > 0 ? _n('%1 at work', '%1 at work', runs.size) : undefined}
     >
-      <div onMouseEnter={() => setHeld([...runs.values()])} onMouseLeave={() => setHeld([])}>
+      <div {...held.props}>
         {rows.length === 0 ? (
           <Nothing text={__('No cell has unfinished tasks.')} />
         ) : (

@@ -10,6 +10,7 @@ import type { IFunctionRow, ITaskRow } from '../state';
 import type { IActions, IBurrowState, IWords } from '../tokens';
 import { useWords } from '../words';
 import { Functions } from './functions';
+import { useHeld } from './held';
 import { Capped, Elided, IconButton, Nothing, Section, StateMark } from './parts';
 import { Why } from './why';
 
@@ -68,19 +69,19 @@ function RecentTasks(props: {
   const { __ } = useWords();
   const { tasks, at, stopping, actions } = props;
   const [filter, setFilter] = React.useState<TaskFilter>('all');
-  const [held, setHeld] = React.useState<readonly string[] | null>(null);
   const [opened, setOpened] = React.useState('');
   const ordered = orderTasks([...tasks.values()], filter);
   // Rows must not move from under the pointer: a click would stop the wrong task. While
   // it is over the list, the rows of that moment stay where they are.
-  const rows = held === null ? ordered : held.flatMap(id => tasks.get(id) ?? []);
+  const held = useHeld(() => ordered.map(task => task.id));
+  const rows = held.value === null ? ordered : held.value.flatMap(id => tasks.get(id) ?? []);
   const labels: Record<TaskFilter, string> = {
     all: __('Recent'),
     active: __('Active'),
     failed: __('Failed')
   };
   const choose = (choice: TaskFilter) => {
-    setHeld(null);
+    held.release();
     setFilter(choice);
   };
   return (
@@ -96,12 +97,9 @@ function RecentTasks(props: {
             {labels[choice]}
           </button>
         ))}
-        <span className="jp-Burrow-held">{held === null ? '' : __('order held')}</span>
+        <span className="jp-Burrow-held">{held.value === null ? '' : __('order held')}</span>
       </div>
-      <div
-        onMouseEnter={() => setHeld(ordered.map(task => task.id))}
-        onMouseLeave={() => setHeld(null)}
-      >
+      <div {...held.props}>
         {rows.length === 0 ? (
           <Nothing
             text={filter === 'failed' ? __('No task failed.') : __('No task runs or waits.')}
