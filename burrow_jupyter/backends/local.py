@@ -28,6 +28,7 @@ from burrow_jupyter.engine.client import (
     Entry,
     GaveUp,
 )
+from burrow_jupyter.engine.direct import Direct
 from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class LocalBackend:
         self.waits_for_infeasible: bool = client.info.get("infeasible_waits", False)
         self._codes = CodeBook()
         driver = launched is not None
+        self._direct = client.direct = Direct(client) if driver else None
+        if self._direct is not None:
+            client.precede = self._direct.precede
         self._born = self._place = surroundings.here() if driver else surroundings.NOWHERE
         self._surroundings = 0
         self._runs_cells = False
@@ -100,6 +104,8 @@ class LocalBackend:
     ) -> int:
         """Have every worker call a function once; see `Backend.set_up`."""
         code_id = self.define(function, name)
+        if self._direct is not None:
+            self._direct.leave_all()
         self.client.post(messages.Setup(code_id, run_id, key))
         return code_id
 
@@ -167,9 +173,16 @@ class LocalBackend:
         deps = slots = _NOTHING
         if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(options.name, args, kwargs)
+        direct = self._direct
+        if direct is not None and direct.lent and not deps:
+            task_id = direct.task(code_id, options_id, packed, run_id)
+            if task_id:
+                return task_id
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
         self._post(Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent))
+        if direct is not None:
+            direct.submitted(task_id, code_id, options_id, options, run_id)
         return task_id
 
     def _new_results(self, count: int) -> int:
@@ -238,6 +251,11 @@ class LocalBackend:
         deps = slots = _NOTHING
         if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(options.name, args, kwargs)
+        direct = self._direct
+        if direct is not None and not deps and not code_id and options.num_returns == 1:
+            task_id = direct.call(actor_id, method, options_id, packed, run_id, retries)
+            if task_id:
+                return task_id
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
         call = Call(
@@ -246,6 +264,8 @@ class LocalBackend:
         if code_id:
             call.code_id = code_id
         self._post(call)
+        if direct is not None:
+            direct.called(task_id, actor_id, options_id, options)
         return task_id
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:
@@ -352,6 +372,8 @@ class LocalBackend:
 
     def kill(self, actor_id: int, *, no_restart: bool) -> None:
         """End an actor's process."""
+        if self._direct is not None:
+            self._direct.leave(actor_id)
         self.client.post(messages.Kill(actor_id, no_restart))
         self.client.flush()
 
@@ -371,6 +393,8 @@ class LocalBackend:
 
     def ask(self, what: str, *args: Any) -> Any:
         """Ask the head; see `core.scheduler.queries`."""
+        if self._direct is not None:
+            self._direct.give_back()  # what is asked may be what is free
         return self.client.ask(what, *args)
 
     def open_run(self, label: str, cell_id: str, message_id: str) -> int:

@@ -36,6 +36,13 @@ HELD_AHEAD_TARGET_S = 0.002
 HELD_AHEAD_MAX = 128
 """Most tasks that a worker holds ahead, however short they are."""
 
+DEPARTED_MAX = 100
+"""Workers that are gone of which is known how they ended, until their callers have asked."""
+
+OVER_MAX = 1000
+"""Ended direct calls that are remembered, so that what their workers still say of them is known
+to be old. One driver has one at a time with each worker."""
+
 DEADLOCK_AFTER_S = 1.0
 """Calls that have waited so long are looked at for a deadlock."""
 

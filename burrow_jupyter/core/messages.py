@@ -211,6 +211,61 @@ class Observe(Message, tag=20):
     """Send the state feed from now on."""
 
 
+class Reach(Message, tag=23):
+    """A driver asks for a way to a worker itself; answered by `Reached`.
+
+    To an actor, or to a worker that it is lent for calls with any of these options, once a
+    task of its own has ended.
+    """
+
+    key: bytes  # what it will show there
+    after: int = 0  # the task
+    actor_id: int = 0
+    run_id: int = 0
+    codes: list[int] = []
+    options: list[int] = []
+
+
+class Direct(Message, tag=24):
+    """A call that its caller has sent to the worker itself.
+
+    The same message goes from the caller to the worker, and from either of them to the head
+    once others are to know of the call: before anything else is said that may concern it.
+    """
+
+    task_id: int
+    code_id: int
+    options_id: int
+    client: int  # who calls
+    worker: int
+    args: Value | None = None
+    run_id: int = 0
+    actor_id: int = 0
+    method: str = ""
+    max_task_retries: int = 0
+    refused: bool = False  # the worker does not run it, or has died without an answer
+    again: bool = False  # the head was told before
+
+
+class Ran(Message, tag=25):
+    """A direct call has returned, its caller says."""
+
+    task_id: int
+    code_id: int
+    options_id: int
+    worker: int
+    run_id: int = 0
+    actor_id: int = 0
+    micros: int = 0
+    value: Value | None = None  # None: nobody holds the result any more
+
+
+class GiveBack(Message, tag=26):
+    """A driver needs a worker that it was lent no more."""
+
+    worker: int
+
+
 # ---- worker -> head ------------------------------------------------------------------
 
 
@@ -295,6 +350,10 @@ class Prepared(Message, tag=49):
     run_id: int
     pid: int
     failure: Failure | None = None
+
+
+class Reclaimed(Message, tag=38):
+    """Whoever was lent this worker has no say over it any more."""
 
 
 class Here(Message, tag=47):
@@ -384,6 +443,20 @@ class GiveUp(Message, tag=60):
 
     task_id: int
     failure: Failure
+
+
+class Reached(Message, tag=61):
+    """Answer to `Reach`: show the key to this worker. 0: there is no way now."""
+
+    worker: int
+    actor_id: int = 0
+    lasting: bool = False  # nor will there be one: not for this actor
+
+
+class WayLost(Message, tag=62):
+    """This worker is gone; what was sent to it itself and has not ended is to be told."""
+
+    worker: int
 
 
 class Bye(Message, tag=57):
@@ -502,6 +575,24 @@ class Debug(Message, tag=85):
     text: str = ""
 
 
+class Admit(Message, tag=80):
+    """This client may call the worker itself, showing the key; it has borrowed it with `lent`."""
+
+    client: int
+    key: bytes
+    lent: bool
+
+
+class Reclaim(Message, tag=81):
+    """Take no more from whoever has borrowed this worker."""
+
+
+class Adopt(Message, tag=82):
+    """The head knows of this direct call: it is to hear the end of it."""
+
+    task_id: int
+
+
 class Setup(Message, tag=79):
     """Call this function, without arguments, in every worker before it runs anything more.
 
@@ -512,6 +603,18 @@ class Setup(Message, tag=79):
     run_id: int = 0
     key: str = ""  # takes the place of an earlier one of the same key, unless that is ""
 
+
+# ---- worker -> caller ----------------------------------------------------------------
+
+
+class Adopted(Message, tag=90):
+    """The head has been told of this direct call, and tells the caller how it ends."""
+
+    task_id: int
+
+
+CallerToWorker = Direct
+WorkerToCaller = Done | Adopted
 
 ClientToHead = (
     Hello
@@ -550,6 +653,11 @@ ClientToHead = (
     | Paused
     | Here
     | ForgetFailures
+    | Reach
+    | Direct
+    | Ran
+    | GiveBack
+    | Reclaimed
 )
 
 HeadToClient = (
@@ -579,4 +687,9 @@ HeadToClient = (
     | Debug
     | Where
     | ForgetFailures
+    | Reached
+    | WayLost
+    | Admit
+    | Reclaim
+    | Adopt
 )

@@ -18,12 +18,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import sys
 import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import (
@@ -47,10 +48,11 @@ from burrow_jupyter.engine.shield import Shield
 from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     from burrow_jupyter.core.messages import Value
+    from burrow_jupyter.engine.direct import Direct
+    from burrow_jupyter.engine.ways import Way
 
 monotonic = time.monotonic
 
@@ -101,6 +103,19 @@ class Entry:
         self.callbacks: list[Callable[[], None]] | None = None
 
 
+class Watched(Protocol):
+    """What is read besides the head's messages."""
+
+    fd: int
+    open: bool
+
+    def read(self) -> bool:
+        """Take what has come, without waiting; say whether anything has."""
+
+    def close(self) -> None:
+        """Nobody reads it any more."""
+
+
 class _Question:
     __slots__ = ("answer",)
 
@@ -125,13 +140,17 @@ class Client:
     ) -> None:
         """Say hello on an authenticated socket and wait, with a bound, for the welcome."""
         self._sock = sock
+        self._fd = sock.fileno()
         self.shield = Shield()
         self._frames = FrameBuffer()
         self._received = memoryview(bytearray(RECV_BYTES))
         self._early: list[Any] = []
-        self._out: list[Any] = []
+        self.unsent: list[Any] = []
+        """Messages for the head, in order."""
         self._send_lock = threading.Lock()
         self._last_flush = 0.0
+        self._gone: list[int] = []
+        """Objects and actors that we hold no more, of which the head is still to hear."""
         self.dropped: deque[int] = deque()
         """Ids of refs that have died; appended to by `__del__`, wherever that runs."""
         self.unmapped: deque[str] = deque()
@@ -139,11 +158,15 @@ class Client:
         """Generators that were dropped here; appended to by `__del__`."""
 
         self.entries: dict[int, Entry] = {}
+        self.never = Entry(PENDING)
+        """Stands for an object that will not come."""
         self.failures_seen = 0
         self._unseen: deque[Failure] = deque()
         self._reported: set[int] = set()
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
+        self._awaited: set[int] = set()
+        """Entries that somebody is to be called back for, by Python's id."""
         self._questions: dict[int, _Question] = {}
         self._given_up: dict[int, Failure] = {}
         """Why what a call waits for, by its task id, will never come."""
@@ -161,6 +184,13 @@ class Client:
         os.set_blocking(self._wake_w, False)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._watched: dict[int, Watched] = {}
+        self.hot: Way | None = None
+        """Where the answer to what this process waits for is soon to come."""
+        self.direct: Direct | None = None
+        """Of a driver: its calls that do not go through the head."""
+        self.precede: Callable[[list[Any]], None] | None = None
+        """Puts in front of what is to be sent what the head must know before."""
         self._poke_r = -1
         self._closed = False
         self.lost_reason = ""
@@ -204,8 +234,13 @@ class Client:
             messages.Debug: self._on_urgent,
             messages.Where: self._on_urgent,
             messages.ForgetFailures: self._on_urgent,
+            messages.Admit: self._on_urgent,
+            messages.Reclaim: self._on_urgent,
+            messages.Adopt: self._on_urgent,
+            messages.Reached: self._on_reached,
+            messages.WayLost: self._on_way_lost,
         }
-        self._out.append(hello)
+        self.unsent.append(hello)
         self.flush()
         welcome = self._read_welcome()
         self.id = welcome.client_id
@@ -263,7 +298,7 @@ class Client:
 
     def post(self, message: Any) -> None:
         """Send a message soon: with others if more come within a millisecond."""
-        out = self._out
+        out = self.unsent
         out.append(message)
         if len(out) >= BATCH_MAX_MESSAGES or monotonic() - self._last_flush > BATCH_MAX_DELAY_S:
             self.flush()
@@ -282,10 +317,15 @@ class Client:
             self._report_unseen()
 
     def _flush(self) -> None:
-        out = self._out
+        out = self.unsent
         with self._send_lock:
             if self.dropped or self.unmapped or self.ended_streams:
                 self._collect()
+            if self._gone:
+                out.append(messages.Drop(self._gone))
+                self._gone = []
+            if self.precede is not None:
+                self.precede(out)
             while out:
                 # Slicing and deleting the same range of one list are atomic each, so what
                 # other threads append meanwhile stays for the next round.
@@ -334,6 +374,7 @@ class Client:
         """Turn dead refs and mappings into messages; under the send lock."""
         entries = self.entries
         gone: list[int] = []
+        untold = self.direct.untold if self.direct is not None else None
         dropped = self.dropped
         while dropped:
             object_id = dropped.popleft()
@@ -343,6 +384,12 @@ class Client:
             entry.count -= 1
             if entry.count <= 0:
                 del entries[object_id]
+                if entry.callbacks is not None:
+                    self._awaited.discard(id(entry))
+                if untold and not self.unsent and object_id in untold:
+                    # Nothing that is to be sent can mention it: the head need not know it.
+                    untold[object_id].value = None
+                    continue
                 gone.append(object_id)
                 if entry.failure is not None and not entry.asked:
                     self._unseen.append(entry.failure)
@@ -353,9 +400,11 @@ class Client:
         while self.ended_streams:
             task_id = self.ended_streams.popleft()
             self._streams.pop(task_id, None)
-            self._out.append(messages.StreamCredit(task_id, -1))
+            self.unsent.append(messages.StreamCredit(task_id, -1))
         if gone:
-            self._out.append(messages.Drop(gone))
+            self._gone += gone
+            if self.direct is not None:
+                self.direct.forget(gone)
 
     def _report_unseen(self) -> None:
         """Say once of each task that failed and whose results nobody asked for, that it did."""
@@ -377,7 +426,7 @@ class Client:
             entry.count += 1
             return
         self.entries[any_id] = Entry(KNOWN)
-        self._out.append(messages.Hold([any_id]))
+        self.unsent.append(messages.Hold([any_id]))
 
     # ---- segments: how often the head was told of us, and what of ours looks into them -
 
@@ -404,7 +453,7 @@ class Client:
                 return
             del self._segments[name]
         if counts[0]:
-            self._out.append(messages.Unmapped([name] * counts[0]))
+            self.unsent.append(messages.Unmapped([name] * counts[0]))
 
     def receive_value(self, value: Value | None) -> None:
         """Count a value that came in a message, before anything else is done with it."""
@@ -429,7 +478,15 @@ class Client:
 
     def _read(self, timeout_s: float | None) -> bool:
         """Wait for bytes and take them; the caller leads. Say whether any came."""
-        sock = self._sock
+        hot = self.hot if timeout_s != 0 else None
+        if hot is not None:
+            if hot.look_out():
+                return True
+            began = monotonic()
+        if self.direct is not None:
+            late_s = self.direct.wait_s()
+            if late_s is not None and (timeout_s is None or late_s < timeout_s):
+                timeout_s = late_s
         # A thread that waits in `recv` itself is also woken when the other side has read what
         # was sent, which costs more than this call.
         shield = self.shield
@@ -438,21 +495,63 @@ class Client:
             ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
         finally:
             shield.close()
-        if not any(fd != self._poke_r for fd, _ in ready):
-            if ready:
+        if not ready:
+            if self.direct is not None:
+                self.direct.tell_late()
+            return False
+        if hot is not None:
+            hot.woken_after(monotonic() - began)
+        from_head = False
+        for fd, _ in ready:
+            if fd == self._fd:
+                from_head = True
+            elif fd == self._poke_r:
                 os.read(self._poke_r, 4096)
-            return bool(ready)
+            elif not from_head and fd in self._watched:
+                self._read_watched(fd)
+        return self._read_head() if from_head else True
+
+    def _read_watched(self, fd: int) -> None:
+        watched = self._watched.get(fd)
+        if watched is None:
+            return
+        while watched.read() and watched.open:
+            pass
+        if not watched.open:
+            self.unwatch(watched)
+            watched.close()
+
+    def _read_head(self) -> bool:
+        """Take what has come from the head; the caller leads. Say whether anything has."""
         try:
             # Into a buffer that stays: to map and unmap a fresh one costs 5 us each time.
-            data = bytes(self._received[: sock.recv_into(self._received)])
+            count = self._sock.recv_into(self._received, 0, socket.MSG_DONTWAIT)
+            data = bytes(self._received[:count])
+        except BlockingIOError:
+            return False
         except OSError as error:
             self._lose(f"the connection broke: {error}")
             return True
         if not data:
             self._lose("the head process ended")
             return True
+        # What came directly was sent before what the head has sent on hearing of it.
+        for fd in list(self._watched):
+            self._read_watched(fd)
         self._dispatch(data)
         return True
+
+    def watch(self, watched: Watched) -> None:
+        """Read something else, too, wherever the head's messages are read."""
+        self._watched[watched.fd] = watched
+        self._poll.register(watched.fd, select.POLLIN)
+
+    def unwatch(self, watched: Watched) -> None:
+        """Read it no more."""
+        if self._watched.pop(watched.fd, None) is not None:
+            self._poll.unregister(watched.fd)
+        if self.hot is watched:
+            self.hot = None
 
     def _look_up(self) -> None:
         """End a wait of the main thread for an interlude; `done` of such waits calls this."""
@@ -482,9 +581,21 @@ class Client:
             if shielded:
                 self.shield.leave()
 
-    def _wait_until(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
-        if self._out or self.dropped:
+    def _send_news(self) -> None:
+        """Send what was left to be sent, before we wait. That refs have died may wait itself."""
+        if self.unsent or self.direct is None:
             self.flush()
+            return
+        with self._send_lock:
+            self._collect()
+        if len(self._gone) > BATCH_MAX_MESSAGES:
+            self.flush()
+        elif self._gone and self._lazy:
+            self.kick()
+
+    def _wait_until(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
+        if self.unsent or self.dropped:
+            self._send_news()
         deadline = None if timeout_s is None else monotonic() + timeout_s
         while not done():
             self.shield.check()
@@ -510,8 +621,8 @@ class Client:
                         if self._followers:
                             with self._news:
                                 self._news.notify_all()
-                        if self._out or self.dropped:
-                            self.flush()
+                        if self.unsent or self.dropped:
+                            self._send_news()
                 finally:
                     self._leave()
             else:
@@ -575,6 +686,8 @@ class Client:
             entry.state = VALUE
             if previous is not None and previous.segment:
                 self.release_segment(previous.segment)
+        elif entry.state == VALUE:
+            return  # that came from its maker itself, which died, or was cancelled, just then
         else:
             entry.failure = message.failure
             entry.state = FAILED
@@ -592,6 +705,7 @@ class Client:
 
     def _call_back(self, entry: Entry) -> None:
         callbacks, entry.callbacks = entry.callbacks, None
+        self._awaited.discard(id(entry))
         for callback in callbacks or ():
             callback()
 
@@ -602,7 +716,7 @@ class Client:
         elif message.request_id in self.abandoned:
             self.abandoned.discard(message.request_id)
             if message.payload is not None:
-                self._out.append(messages.Drop([message.payload]))
+                self.unsent.append(messages.Drop([message.payload]))
 
     def _on_streamed(self, message: messages.Streamed) -> None:
         if message.object_id:
@@ -638,6 +752,14 @@ class Client:
     def _on_bye(self, message: messages.Bye) -> None:
         self._lose(message.reason)
 
+    def _on_reached(self, message: messages.Reached) -> None:
+        if self.direct is not None:
+            self.direct.on_reached(message)
+
+    def _on_way_lost(self, message: messages.WayLost) -> None:
+        if self.direct is not None:
+            self.direct.on_way_lost(message)
+
     def _on_urgent(self, message: Any) -> None:
         if self.urgent is not None:
             self.urgent(message)
@@ -655,9 +777,19 @@ class Client:
 
     # ---- objects ---------------------------------------------------------------------
 
-    def expect(self, object_id: int) -> None:
-        """A task of ours makes this object: the head will tell us of it unasked."""
-        self.entries[object_id] = Entry(PENDING)
+    def expect(self, object_id: int) -> Entry:
+        """A task of ours makes this object: we will be told of it unasked."""
+        entry = self.entries[object_id] = Entry(PENDING)
+        return entry
+
+    def take_value(self, object_id: int, value: Value) -> None:
+        """A small object has come from its maker itself."""
+        entry = self.entries.get(object_id)
+        if entry is not None and entry.state != VALUE:
+            entry.value = value
+            entry.state = VALUE
+            if entry.callbacks is not None:
+                self._call_back(entry)
 
     def put(self, value: Any) -> int:
         """Store a value of our own; return its id, counted once."""
@@ -700,7 +832,7 @@ class Client:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
             bounded = timeout_s is not None
-            self._out.append(messages.Get(ask, len(ask), task_id, bounded=bounded))
+            self.unsent.append(messages.Get(ask, len(ask), task_id, bounded=bounded))
         position = 0
         count = len(found)
         failed: Entry | None = None
@@ -756,7 +888,7 @@ class Client:
         if wanted:
             wanted = list(dict.fromkeys(wanted))
             asked.extend(wanted)
-            self._out.append(messages.Get(wanted, len(wanted), 0))
+            self.unsent.append(messages.Get(wanted, len(wanted), 0))
             self.flush()
 
     def wait(
@@ -772,7 +904,7 @@ class Client:
         ]
         ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
         if unknown:
-            self._out.append(
+            self.unsent.append(
                 messages.Get(
                     unknown,
                     max(0, need - ready),
@@ -828,7 +960,7 @@ class Client:
                 return
             self._add_callback(entry, arrived)
             if entry.state == ANNOUNCED:
-                self._out.append(messages.Get([object_id], 1, 0))
+                self.unsent.append(messages.Get([object_id], 1, 0))
                 self.kick()
 
         if entry.state in (VALUE, FAILED):
@@ -836,14 +968,14 @@ class Client:
             return
         self._add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
-            self._out.append(messages.Get([object_id], 1, task_id, bounded=True))
+            self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True))
         self.flush()
         self.kick()
         if entry.state in (VALUE, FAILED):
             arrived()  # it came between the look and the entry in the list
 
-    @staticmethod
-    def _add_callback(entry: Entry, callback: Callable[[], None]) -> None:
+    def _add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
+        self._awaited.add(id(entry))
         if entry.callbacks is None:
             entry.callbacks = [callback]
         else:
@@ -878,7 +1010,7 @@ class Client:
         """Send a message that the head answers, and return the answer."""
         question = self._questions[request_id] = _Question()
         try:
-            self._out.append(message)
+            self.unsent.append(message)
             self.flush()
             if not self.wait_until(lambda: question.answer is not None, timeout_s):
                 msg = f"the head did not answer within {timeout_s:g} s"
@@ -930,28 +1062,37 @@ class Client:
         if self._attendant.is_alive() and threading.current_thread() is not self._attendant:
             self._attendant.join(2.0)
         self._sock.close()
+        for watched in list(self._watched.values()):
+            watched.close()
 
     def abandon(self) -> None:
         """Forget the connection in a forked child: it belongs to the parent."""
         self._closed = True
         self.lost_reason = "this process was forked from one that had the connection"
         self._sock.close()
+        for watched in list(self._watched.values()):
+            watched.close()
 
     # ---- the attendant ---------------------------------------------------------------
+
+    def _has_news(self) -> bool:
+        """Say whether there is anything that the head is to hear."""
+        return bool(
+            self.unsent or self.dropped or self._gone or self.unmapped or self.ended_streams
+        )
 
     def _attend_once(self) -> None:
         """One round of the attendant: send, look, and sleep for as long as may be."""
         wanted_s = self.on_attend() if self.on_attend is not None else None
         now = monotonic()
-        if (self._out or self.dropped or self.unmapped or self.ended_streams) and (
-            now - self._last_flush > BATCH_MAX_DELAY_S
-        ):
+        active = self.direct is not None and self.direct.attend(now)
+        if (active or self._has_news()) and now - self._last_flush > BATCH_MAX_DELAY_S:
             self.flush()
         led = self._lead.locked()
         busy = now - max(self._led_at, self._last_flush) < QUIET_S
         poll = select.poll()
         poll.register(self._wake_r, select.POLLIN)
-        if busy or (self._out and not led):
+        if busy or active or (self.unsent and not led):
             # Also while somebody leads: else each call of a loop over `get` would wake us, and
             # two threads that want the interpreter at once cost more than a hundred microseconds.
             timeout_s: float | None = TICK_S
@@ -959,12 +1100,15 @@ class Client:
             timeout_s = LED_TICK_S
         else:
             timeout_s = None
+        if not led and (timeout_s is None or self._awaited):
             poll.register(self._sock, select.POLLIN)
+            for fd in list(self._watched):
+                poll.register(fd, select.POLLIN)
         if wanted_s is not None:
             timeout_s = wanted_s if timeout_s is None else min(timeout_s, wanted_s)
         if timeout_s != TICK_S:
             self._lazy = True
-            if self._out or self.dropped or self.ended_streams:
+            if self._has_news():
                 self._lazy = False
                 return
         ready = poll.poll(None if timeout_s is None else timeout_s * 1000)

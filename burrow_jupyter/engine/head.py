@@ -25,6 +25,7 @@ from burrow_jupyter.core.scheduler import commands
 from burrow_jupyter.core.scheduler.step import ProtocolError, Scheduler
 from burrow_jupyter.engine import journal, processes, session, transport
 from burrow_jupyter.engine.output import last_words
+from burrow_jupyter.engine.session import door_of
 from burrow_jupyter.engine.zygote import Birth
 
 if TYPE_CHECKING:
@@ -426,7 +427,10 @@ class Head:
             while peer.sock.fileno() in self._peers and self._has_bytes(peer):
                 self._read(peer)
         running, frames, sent = journal.read(self._places.store, worker_id)
+        begun = running
         journal.remove(self._places.store, worker_id)
+        with contextlib.suppress(OSError):
+            os.unlink(door_of(self._places.directory, worker_id))  # in the loop
         if worker is not None and worker.client is not None:
             for frame in FrameBuffer().feed(frames):
                 with contextlib.suppress(msgspec.DecodeError, ProtocolError):
@@ -438,7 +442,7 @@ class Head:
             self._hear_last_words(worker, running, sent)
         if signal is not None or code:
             log(f"worker {worker_id} ended: exit code {code}, signal {signal}")
-        self._scheduler.exited(worker_id, code, signal, running, self.now())
+        self._scheduler.exited(worker_id, code, signal, running, self.now(), begun)
         if peer is not None:
             self._close(peer)
 

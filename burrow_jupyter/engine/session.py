@@ -1,6 +1,7 @@
 """Where a burrow lives on disk: its private directory, connection file, shared memory.
 
-    <base>/burrow-<uid>/<session>/      0700: head.sock, burrow.json (0600), log, spill/
+    <base>/burrow-<uid>/<session>/      0700: head.sock, burrow.json (0600), log, spill/,
+                                        w<n>.sock, of each worker
     /dev/shm/burrow-<uid>-<session>/    0700: segments of the object store
 
 `base` is the first of XDG_RUNTIME_DIR, TMPDIR, /tmp that is usable and short enough for
@@ -51,6 +52,11 @@ class Places(msgspec.Struct, frozen=True):
     store: str
     spill: str
     log: str
+
+
+def door_of(directory: str, worker_id: int) -> str:
+    """Return where a worker listens to those that call it itself."""
+    return f"{directory}/w{worker_id}.sock"
 
 
 def bases() -> list[Path]:

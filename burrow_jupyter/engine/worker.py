@@ -29,6 +29,7 @@ from burrow_jupyter.engine import current, errors, processes, serialization, tra
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import ExitActor
 from burrow_jupyter.engine.debugging import Debugging
+from burrow_jupyter.engine.door import Door
 from burrow_jupyter.engine.execute import (
     TERMINATE,
     Call,
@@ -92,6 +93,7 @@ class Worker:
         self.journal = Journal(self.client.files.memory_dir, worker_id)
         self.output = Output(self.client, self.journal, worker_id)
         self.debugging = Debugging(self.client)
+        self.door = Door(self.client, worker_id)
         signal.signal(signal.SIGINT, self._on_sigint)
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -213,6 +215,12 @@ class Worker:
             self.debugging.on_message(message)
         elif kind is messages.ForgetFailures:
             self.debugging.forget()
+        elif kind is messages.Adopt:
+            self.door.calls.pop(message.task_id, None)
+        elif kind is messages.Admit:
+            self.door.admit(message)
+        elif kind is messages.Reclaim:
+            self.door.reclaim()
 
     def _where(self, task_id: int) -> str:
         """Return the user's frames of a call that runs in the main thread; "" for others."""
@@ -233,6 +241,7 @@ class Worker:
                 break
             if type(message) is messages.Run:
                 returned.append(message.task_id)
+                self.door.adopt(message.task_id)
                 self._discard(message)
             else:
                 kept.append(message)
@@ -295,6 +304,8 @@ class Worker:
 
     def _run(self, run: messages.Run) -> None:
         """Run a call in the main thread, or hand it to the threads or the loop of its actor."""
+        if self.door.calls and not self._may_run(run):
+            return
         options = self._options[run.options_id]
         if self._side_by_side is not None:
             self._side_by_side.submit(run, options)
@@ -347,6 +358,22 @@ class Worker:
         call.forget()
         current.set_process_wide(current.NOTHING)
 
+    def _may_run(self, run: messages.Run) -> bool:
+        """Refuse a direct call that is not to be run here, or for which something lacks."""
+        door = self.door
+        for look in (True, False):
+            if (
+                door.is_open_to(run.task_id)
+                and run.options_id in self._options
+                and (run.method or run.code_id in self._code_values)
+            ):
+                door.running = run.task_id
+                return True
+            if look:
+                self.client.look()  # the head may have sent it
+        door.refuse(run.task_id)
+        return False
+
     def _have_ridden(self, run: messages.Run) -> bool:
         """Fill in arguments that were made here; give the task back if one was not."""
         for at, value in enumerate(run.values):
@@ -377,6 +404,7 @@ class Worker:
 
     def _retire_for_edits(self, run: messages.Run) -> None:
         """End, and leave the work to a fresh worker that loads the modules as they are now."""
+        self.door.adopt(run.task_id)
         self.client.post(messages.Retiring())
         self._give_back()
         self._discard(run)
@@ -463,8 +491,13 @@ class Worker:
     def _end_task(self, done: messages.Done, *, flush: bool = False) -> None:
         """Report the end of a task: at once, or with others while more wait to be run."""
         client = self.client
-        alone = len(client._out) == self._unsent  # noqa: SLF001  # nothing but ends is unsent
-        client._out.append(done)  # noqa: SLF001  # post() would flush by time alone
+        if self.door.calls:
+            if self.door.answer(done):
+                self.journal.begin(0)
+                return
+            self.door.adopt(done.task_id)
+        alone = len(client.unsent) == self._unsent  # nothing but ends is unsent
+        client.unsent.append(done)  # post() would flush by time alone
         if (
             flush
             or not client.inbox

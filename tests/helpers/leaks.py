@@ -71,10 +71,9 @@ def take_baseline() -> Baseline:
 def find_leftovers(variable: str, value: str, baseline: Baseline) -> Leftovers:
     """Whatever is there now and was not before, and processes marked `variable=value`."""
     files = (runtime_files() | shared_memory_files()) - baseline.files
-    # The logs of a burrow that lives longer than one test go with it.
-    files = {
-        f for f in files if f.suffix not in {".log", ".jsonl"} or f.parent not in baseline.files
-    }
+    # The logs of a burrow that lives longer than one test go with it, and its workers' doors.
+    own = {".log", ".jsonl", ".sock"}
+    files = {f for f in files if f.suffix not in own or f.parent not in baseline.files}
     return Leftovers(
         processes=marked_processes(variable, value),
         files=frozenset(path for path in files if not is_a_strangers(path)),

@@ -250,8 +250,9 @@ class Facts:
             self.delivered(object_id, value)
         if worker.actor is None:
             task = world.state.tasks.get(task_id)
-            require(task is not None, f"{name} begins though it has ended")
-            holder = task.worker if task is not None else None
+            direct = task is None and task_id in worker.desk.calls
+            require(task is not None or direct, f"{name} begins though it has ended")
+            holder = task.worker if task is not None else world.state.workers.get(worker.number)
             require(
                 holder is not None and holder.id == worker.number,
                 f"{name} begins where it was taken from",

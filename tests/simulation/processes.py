@@ -16,6 +16,7 @@ from burrow_jupyter.core.ids import IdMint
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.core.options import STREAMING
 
+from .direct import Desk
 from .wires import Wire
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.core.scheduler import commands
 
+    from .direct import Directly
     from .simulator import World
 
 PENDING, ANNOUNCED, VALUE, FAILED = range(4)
@@ -153,6 +155,7 @@ class Client:
         self.own_handle = 0
         self.spare_segments: list[str] = []
         self.segments_made = 0
+        self.directly: Directly | None = None
 
     def __repr__(self) -> str:
         return f"{self.role}{self.id}"
@@ -172,6 +175,8 @@ class Client:
 
     def flush(self) -> None:
         """Send everything now."""
+        if self.directly is not None and self.alive:
+            self.directly.precede(self.out)
         if self.out and self.alive:
             batch, self.out = self.out, []
             self.wire_of().up(batch)
@@ -200,7 +205,8 @@ class Client:
         if entry.count:
             return
         del self.entries[any_id]
-        self.post(messages.Drop([any_id]))
+        if self.directly is None or not self.directly.forgets(any_id, self):
+            self.post(messages.Drop([any_id]))
         if entry.value is not None:
             self.let_go(entry.value)
         stream = self.streams.get(any_id)
@@ -287,6 +293,9 @@ class Client:
                 self.spare_segments.extend(message.segments)
             case messages.Streamed():
                 self._streamed(message)
+            case messages.Reached() | messages.WayLost():
+                assert self.directly is not None
+                self.directly.take(message)
 
     def _delivered(self, message: messages.Deliver) -> None:
         value = message.value
@@ -412,6 +421,7 @@ class Worker(Client):
         self.runs_of: dict[int, int] = {}
         self.made: dict[int, Value] = {}
         self.exiting = False
+        self.desk = Desk(self)
 
     # ---- birth and death -------------------------------------------------------------
 
@@ -451,7 +461,12 @@ class Worker(Client):
 
     # ---- messages --------------------------------------------------------------------
 
+    def receive(self, batch: list[Any]) -> None:
+        self.desk.read()
+        super().receive(batch)
+
     def flush(self) -> None:
+        self.desk.precede()
         super().flush()
         if self.alive:
             self.journal.clear()
@@ -471,11 +486,15 @@ class Worker(Client):
             case messages.StreamCredit():
                 if message.taken < 0 or self.credits.get(message.task_id, 0) >= 0:
                     self.credits[message.task_id] = message.taken
+            case messages.Admit() | messages.Reclaim() | messages.Adopt():
+                self.desk.take(message)
             case _:
                 super().take(message)
 
     def _give_back(self) -> None:
         returned = [m for m in self.inbox if isinstance(m, messages.Run)]
+        for run in returned:
+            self.desk.adopt(run.task_id)
         self.inbox = deque(m for m in self.inbox if not isinstance(m, messages.Run))
         for run in returned:
             self._discard(run)
@@ -524,7 +543,7 @@ class Worker(Client):
                 self.running[message.task_id] = thread
                 thread.resume()
             else:
-                if not self._have_ridden(message):
+                if not self.desk.may_run(message) or not self._have_ridden(message):
                     continue
                 assert self.main is not None
                 self.running[message.task_id] = self.main
@@ -648,6 +667,8 @@ class Worker(Client):
             self.drop(any_id)
 
     def _report(self, done: messages.Done) -> None:
+        if self.desk.answered(done):
+            return
         alone = len(self.out) == len(self.journal)
         self.out.append(done)
         plain = not any(v.contained or v.segment for v in done.values)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.options import FOREVER, STREAMING, ActorOptions, TaskOptions
 
+from .direct import Directly
 from .processes import (
     FAILED,
     PENDING,
     Client,
     Crash,
+    Entry,
     ExitActor,
     Interrupted,
     StreamEnd,
@@ -65,6 +67,7 @@ class Driver(Client):
         self.infeasible: list[int] = []
         self.run_id = 0
         self.satisfied = False
+        self.directly = Directly(self)
 
     def die(self) -> None:
         """The kernel is killed."""
@@ -135,6 +138,7 @@ class Programs:
             yield rng.choice([0.0, 0.0, 0.0005, 0.01, 0.1])
             action = rng.choices(names, weights)[0]
             yield from getattr(self, f"_do_{action}")(driver)
+        driver.directly.give_back()
         yield from self._satisfy(driver)
 
     def _satisfy(self, driver: Driver) -> Steps:
@@ -272,12 +276,127 @@ class Programs:
                 driver.post(messages.Cancel(first))
         yield 0.0
 
+    def _do_direct(self, driver: Driver) -> Steps:
+        """Tasks one by one, sent to a worker that is lent."""
+        rng = self.world.random
+        directly = driver.directly
+        code_id = self._code(driver, 0)
+        shape = rng.choice([((CPU, UNIT),), ((CPU, UNIT),), ((CPU, UNIT // 2),)])
+        options = TaskOptions(
+            name="f0", function="f0", shape=shape, max_retries=rng.choice([0, 1, 3])
+        )
+        options_id = self._options(driver, options)
+        if directly.loan is None:
+            first = self.submit(driver, [], burst=True)
+            answered = directly.answered
+            reach = messages.Reach(b"key", first, 0, driver.run_id, [code_id], [options_id])
+            driver.post(reach)
+            driver.flush()
+            yield Wait(lambda: directly.answered > answered, 0.1)
+        for _ in range(rng.randint(1, 6)):
+            way = directly.loan
+            state = self.world.state
+            if way is None or self.budget <= 0 or not directly.is_free(way):
+                break
+            if options_id not in state.options or code_id not in state.codes:
+                break  # what the head does not know is not sent past it
+            self.budget -= 1
+            task_id = driver.mint.next()
+            self.scripts[task_id] = self._script(0, burst=rng.random() < 0.6)
+            self.world.facts.submitted(task_id, driver, options, options.max_retries)
+            args = driver.make_value((), plain=True) if rng.random() < 0.5 else None
+            number = way.worker.number
+            directly.fly(
+                way,
+                messages.Direct(
+                    task_id, code_id, options_id, driver.id, number, args, driver.run_id
+                ),
+            )
+            yield from self._await_direct(driver, task_id)
+        if rng.random() < 0.5:
+            directly.give_back()
+        elif directly.loan is not None:
+            self.world.after(0.02, directly.give_back)
+
+    def _await_direct(self, driver: Driver, task_id: int) -> Steps:
+        rng = self.world.random
+        entry = driver.entries[task_id]
+        what = rng.random()
+        if what < 0.15:
+            self.submit(driver, [task_id])  # that it has not come is not waited for
+        elif what < 0.25 and self.wild:
+            driver.post(messages.Cancel(task_id, rng.random() < 0.3))
+        elif what < 0.3:
+            driver.drop(task_id)
+            return
+        if not (yield Wait(lambda: entry.state != PENDING, 0.002)):
+            driver.directly.tell(task_id)
+            if rng.random() < 0.7:
+                yield Wait(lambda: entry.state != PENDING, 0.5)
+        if task_id in driver.entries and rng.random() < 0.7:
+            driver.drop(task_id)
+
+    def _do_direct_call(self, driver: Driver) -> Steps:
+        """Calls of an actor one by one, sent to its process."""
+        rng = self.world.random
+        directly = driver.directly
+        handles = [i for i in self._handles(driver) if not self.actors[i].out_of_order]
+        if not handles:
+            return
+        actor_id = rng.choice(handles)
+        options = TaskOptions(name="C.m", function="C.m", retry_exceptions=rng.random() < 0.3)
+        if actor_id not in directly.to_actors or options not in driver.options:
+            if options in driver.options or rng.random() < 0.9:
+                self.call(driver, actor_id, [], deps=[], options=options)
+            answered = directly.answered
+            driver.post(messages.Reach(b"key", 0, actor_id))
+            driver.flush()
+            yield Wait(lambda: directly.answered > answered, 0.1)
+            yield Wait(lambda: directly.is_clear(actor_id), 0.5)
+        retries = self.actors[actor_id].max_task_retries
+        if (self.crashy or options.retry_exceptions) and retries == FOREVER:
+            retries = 2
+        for _ in range(rng.randint(1, 6)):
+            way = directly.to_actors.get(actor_id)
+            if (
+                way is None
+                or self.budget <= 0
+                or actor_id not in driver.entries
+                or not directly.is_clear(actor_id)
+                or not directly.is_free(way)
+                or driver.options.get(options) not in self.world.state.options
+            ):
+                break
+            self.budget -= 1
+            task_id = driver.mint.next()
+            self.scripts[task_id] = self._script(0, burst=rng.random() < 0.6)
+            facts = self.world.facts
+            facts.submitted(task_id, driver, options, retries)
+            facts.called(task_id, driver, actor_id, in_order=True)
+            directly.fly(
+                way,
+                messages.Direct(
+                    task_id,
+                    0,
+                    self._options(driver, options),
+                    driver.id,
+                    way.worker.number,
+                    None,
+                    driver.run_id,
+                    actor_id,
+                    "m",
+                    retries,
+                ),
+            )
+            yield from self._await_direct(driver, task_id)
+
     def _do_kill(self, driver: Driver) -> Steps:
         rng = self.world.random
         handles = self._handles(driver)
         if handles and self.wild:
             actor_id = rng.choice(handles)
             no_restart = rng.random() < 0.5
+            driver.directly.to_actors.pop(actor_id, None)
             driver.post(messages.Kill(actor_id, no_restart))
             if no_restart:
                 self.world.facts.killed(driver, actor_id)
@@ -553,6 +672,7 @@ class Programs:
         deps: list[int] | None = None,
         depth: int = 0,
         parent: int = 0,
+        options: TaskOptions | None = None,
     ) -> int:
         """Call a method; of what is in the pool, some are its arguments, if `deps` are not."""
         rng = self.world.random
@@ -561,8 +681,8 @@ class Programs:
         self.budget -= 1
         actor_options = self.actors[actor_id]
         script = self._script(depth, burst=rng.random() < 0.5)
-        generator = rng.random() < 0.1
-        options = TaskOptions(
+        generator = options is None and rng.random() < 0.1
+        options = options or TaskOptions(
             name="C.m",
             function="C.m",
             num_returns=STREAMING if generator else rng.choice([1, 1, 1, 0, 2]),
@@ -602,6 +722,9 @@ class Programs:
             )
         )
         self._expect(client, task_id, options)
+        if client.directly is not None:
+            never = Entry(PENDING)  # that a call has returned which returns nothing is not seen
+            client.directly.last[actor_id] = client.entries.get(task_id, never)
         return task_id
 
     # ---- running ---------------------------------------------------------------------
@@ -761,4 +884,6 @@ _ACTIONS = {
     "lookup": 2,
     "ask": 1,
     "consume": 4,
+    "direct": 6,
+    "direct_call": 6,
 }

@@ -196,7 +196,7 @@ class World:
             if wire is not None and worker.journal:
                 self.receive(wire, list(worker.journal))
             del self.workers[worker.number]
-            running = worker.journal_running
+            begun = running = worker.journal_running
             record = self.state.workers.get(worker.number)
             if record is None or running not in record.assigned:
                 running = 0
@@ -206,7 +206,7 @@ class World:
                 wire.open = False
             self.facts.exited(worker)
             self.facts.crashed_in(worker, running)
-            self.scheduler.exited(worker.number, code, signal, running, self.now)
+            self.scheduler.exited(worker.number, code, signal, running, self.now, begun)
             self.after_step()
 
         heard = worker.wire.up_until if worker.wire is not None else 0.0

@@ -155,31 +155,55 @@ def on_call(state: State, client: ClientRecord, message: messages.Call) -> None:
     )
     task.method = message.method
     task.retries = message.max_task_retries
-    actor = state.actors.get(message.actor_id)
+    actor = enter(state, client, task, message.actor_id)
+    if actor is None:
+        return
+    if actor.state is ActorState.RESTARTING and not _use_retry(task):
+        tasks.fail(state, task, _unavailable(actor))
+        return
+    queue(state, actor, task)
+
+
+def enter(
+    state: State, client: ClientRecord, task: TaskRecord, actor_id: int
+) -> ActorRecord | None:
+    """Enter a new call into the records; return its actor, unless the call has failed at once."""
+    actor = state.actors.get(actor_id)
     tasks.register(state, client, task)
     if actor is None:
-        reason = "there is no such actor any more"
-        tasks.fail(state, task, ActorDied(message.actor_id, "", reason))
-        return
+        tasks.fail(state, task, ActorDied(actor_id, "", "there is no such actor any more"))
+        return None
     task.actor = actor
     actor.refs += 1
     actor.calls += 1
     state.actor_changed(actor)
     if task.parent and tasks.is_orphan(state, task):
         tasks.fail(state, task, Cancelled(task.id, task.options.name))
-        return
+        return None
     if actor.state is ActorState.DEAD:
         tasks.fail(state, task, death_of(actor))
-        return
-    if actor.state is ActorState.RESTARTING and not _use_retry(task):
-        tasks.fail(state, task, _unavailable(actor))
-        return
+        return None
+    return actor
+
+
+def queue(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+    """Send a new call, or let it wait for its turn."""
     lane = _lane(actor, task)
     if lane or task.missing or actor.state is not ActorState.ALIVE or task.deps:
         lane.append(task)
         _pump(state, actor, lane)
     else:
         _send(state, actor, task)
+
+
+def lost_on_its_way(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+    """The process that a call was sent to has died before it ended: as in `worker_lost`."""
+    if actor.state is ActorState.DEAD:
+        tasks.fail(state, task, death_of(actor))
+    elif _use_retry(task):
+        queue(state, actor, task)
+    else:
+        tasks.fail(state, task, _unavailable(actor, "died during the call and restarts"))
 
 
 def call_ready(state: State, task: TaskRecord) -> None:
@@ -218,6 +242,13 @@ def _pump(state: State, actor: ActorRecord, lane: deque[TaskRecord]) -> None:
 
 
 def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+    note_sent(state, actor, task)
+    assert actor.worker is not None, "an actor that is alive has a worker"
+    placement.send_run(state, actor.worker, task)
+
+
+def note_sent(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+    """Enter that the actor's process has a call."""
     worker = actor.worker
     assert worker is not None, "an actor that is alive has a worker"
     if not actor.sent:
@@ -228,7 +259,6 @@ def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     actor.sent[task.id] = task
     worker.assigned[task.id] = task
     state.worker_changed(worker)
-    placement.send_run(state, worker, task)
 
 
 def on_done(state: State, worker: WorkerRecord, actor: ActorRecord, message: messages.Done) -> None:
@@ -275,10 +305,18 @@ def _retry(state: State, worker: WorkerRecord, task: TaskRecord, message: messag
     _pump(state, actor, lane)
 
 
+def taken_back(state: State, worker: WorkerRecord, actor: ActorRecord, task: TaskRecord) -> None:
+    """The actor's process has not begun a call, and does not: it is sent by us."""
+    placement.unassign(state, worker, task)
+    lane = _await_actor(state, actor, task)
+    _pump(state, actor, lane)
+
+
 def _await_actor(state: State, actor: ActorRecord, task: TaskRecord) -> deque[TaskRecord]:
     """Put a call that its worker has let go of back to the front of its lane."""
     actor.sent.pop(task.id, None)
     task.started_at = 0.0
+    task.direct = False
     move_task(state, task, TaskEvent.AWAIT_ACTOR)
     lane = _lane(actor, task)
     lane.appendleft(task)
@@ -300,7 +338,7 @@ def on_kill(state: State, actor: ActorRecord, *, no_restart: bool) -> None:
     elif worker is not None:
         # A crash from here on, so that no call slips into the process that is to end.
         worker.stop_reason = KILLED
-        worker_lost(state, worker, KILLED, failed_starts=0)
+        worker_lost(state, worker, KILLED, 0, failed_starts=0)
         placement.stop(state, worker, KILLED, now=True)
 
 
@@ -399,13 +437,16 @@ def _unavailable(actor: ActorRecord, what: str = "is being restarted") -> ActorU
     return ActorUnavailable(actor.id, name, f"The actor {name} ({short(actor.id)}) {what}.")
 
 
-def worker_lost(state: State, worker: WorkerRecord, how: str, *, failed_starts: int) -> None:
+def worker_lost(
+    state: State, worker: WorkerRecord, how: str, running: int, *, failed_starts: int
+) -> None:
     """The actor's process has died: restart it, or it is dead.
 
     Args:
         state: the burrow.
         worker: its process.
         how: it died.
+        running: the call that it had begun and not ended, 0 if none.
         failed_starts: processes in a row that died, as this one, before they were ready.
             A few are no fault of the actor's and count as no restart.
     """
@@ -413,6 +454,10 @@ def worker_lost(state: State, worker: WorkerRecord, how: str, *, failed_starts: 
     if actor is None or actor.worker is not worker:
         return
     limit = actor.options.max_restarts
+    for task in list(actor.sent.values()):
+        if task.direct and task.id != running and not task.cancelled:
+            placement.unassign(state, worker, task)
+            tasks.leave_unclear(state, task)
     lost = list(actor.sent.values())
     if failed_starts:
         may_restart = failed_starts < limits.CRASH_LOOP_MAX

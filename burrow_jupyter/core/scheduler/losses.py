@@ -23,6 +23,7 @@ from burrow_jupyter.core.scheduler.records import (
     WorkerRecord,
     WorkerState,
 )
+from burrow_jupyter.core.scheduler.state import Departed
 from burrow_jupyter.core.scheduler.transitions import WorkerEvent, move_worker
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
 
 
 def worker_exited(
-    state: State, worker: WorkerRecord, exit_code: int | None, signal: int | None, running: int
+    state: State,
+    worker: WorkerRecord,
+    exit_code: int | None,
+    signal: int | None,
+    running: int,
+    begun: int,
 ) -> None:
     """A worker's process is gone, and everything that it had said has been heard.
 
@@ -40,6 +46,7 @@ def worker_exited(
         exit_code: of a process that ended by itself.
         signal: that killed it.
         running: the task that it had begun and not ended, 0 if none.
+        begun: what its journal names as begun, also if that is no task of ours.
     """
     how = _how(exit_code, signal)
     started = worker.client is not None
@@ -58,10 +65,13 @@ def worker_exited(
         if queue is not None:
             queue.starting -= 1
     hopeless = failed_starts >= limits.CRASH_LOOP_MAX
+    placement.end_loan(state, worker)
+    if worker.ways:
+        _lose_ways(state, Departed(worker, exit_code, signal, begun))
     if worker.actor is not None:
         if hopeless:
             worker.stop_reason = f"its process could not start ({how})"
-        actors.worker_lost(state, worker, how, failed_starts=failed_starts)
+        actors.worker_lost(state, worker, how, running, failed_starts=failed_starts)
     else:
         _lose_tasks(state, worker, exit_code, signal, running)
         _lose_setup(state, worker, how, running)
@@ -77,6 +87,17 @@ def worker_exited(
         # An actor that ended in order leaves what it has begun to whoever holds it.
         in_order = asked and not running and worker.stop_reason != actors.KILLED
         client_lost(state, worker.client, of_task=0 if in_order else None)
+
+
+def _lose_ways(state: State, departed: Departed) -> None:
+    """Who could call a worker itself tells what of that has not ended."""
+    worker = departed.worker
+    state.departed[worker.id] = departed
+    if len(state.departed) > limits.DEPARTED_MAX:
+        del state.departed[next(iter(state.departed))]
+    for client in worker.ways:
+        state.send(client, messages.WayLost(worker.id))
+    worker.ways.clear()
 
 
 def _how(exit_code: int | None, signal: int | None) -> str:
@@ -96,12 +117,14 @@ def _lose_tasks(
         placement.unassign(state, worker, task)
         if task.cancelled:
             tasks.fail(state, task, Cancelled(task.id, task.options.name))
+        elif task.id != running and task.direct:
+            tasks.leave_unclear(state, task)
         elif task.id != running and task.state is TaskState.LEASED:
             placement.requeue(state, task)
         elif tasks.may_retry(task):
             tasks.retry(state, task)
         else:
-            tasks.fail(state, task, _died(task, worker, exit_code, signal))
+            tasks.fail(state, task, died(task, worker, exit_code, signal))
 
 
 def _lose_setup(state: State, worker: WorkerRecord, how: str, running: int) -> None:
@@ -116,9 +139,10 @@ def _lose_setup(state: State, worker: WorkerRecord, how: str, running: int) -> N
                     state.send(client, messages.Notice(text, setup.run_id))
 
 
-def _died(
+def died(
     task: TaskRecord, worker: WorkerRecord, exit_code: int | None, signal: int | None
 ) -> Failure:
+    """Return the failure of a task whose worker has died in it."""
     return WorkerDied(
         task.options.name,
         task.id,
@@ -169,6 +193,10 @@ def client_lost(state: State, client: ClientRecord, *, of_task: int | None) -> N
                 and actor.state is not ActorState.DEAD
             ):
                 actors.owner_lost(state, actor)
+    for worker in list(state.workers.values()):
+        worker.ways.discard(client)
+        if worker.lent is client:  # it may run something of which nobody has told us
+            placement.stop(state, worker, "who had borrowed it is gone", now=True)
     objects.drop(state, client, list(client.held))
     objects.unmapped(state, client, [n for n, count in client.mapped.items() for _ in range(count)])
     keep = [name for name, segment in state.segments.items() if segment.client is client]

@@ -43,7 +43,7 @@ _READY, _BUSY, _LEASE = TaskState.READY, WorkerState.BUSY, TaskEvent.LEASE
 
 def enqueue(state: State, task: TaskRecord, *, front: bool = False) -> None:
     """Put a task that is READY into the queue of its shape."""
-    queue = state.queue_of.get(task.options_id) or _queue_of(state, task)
+    queue = state.queue_of.get(task.options_id) or queue_of(state, task.options_id)
     if front:
         queue.tasks.appendleft(task)
     else:
@@ -51,13 +51,16 @@ def enqueue(state: State, task: TaskRecord, *, front: bool = False) -> None:
     state.waiting_queues[queue] = None
 
 
-def _queue_of(state: State, task: TaskRecord) -> ShapeQueue:
-    options = task.options
-    key = (options.shape, (options.env_vars, options.working_dir))
-    queue = state.queues.get(key)
+def queue_of(state: State, options_id: int) -> ShapeQueue:
+    """Return where ready tasks of these options queue."""
+    queue = state.queue_of.get(options_id)
     if queue is None:
-        queue = state.queues[key] = ShapeQueue(*key)
-    state.queue_of[task.options_id] = queue
+        options = state.options[options_id]
+        key = (options.shape, (options.env_vars, options.working_dir))
+        queue = state.queues.get(key)
+        if queue is None:
+            queue = state.queues[key] = ShapeQueue(*key)
+        state.queue_of[options_id] = queue
     return queue
 
 
@@ -98,7 +101,7 @@ def ride(state: State, task: TaskRecord) -> bool:
         worker = maker.worker
     if worker is None or worker.queue is None or not _has_room(worker):
         return False
-    queue = state.queue_of.get(task.options_id) or _queue_of(state, task)
+    queue = state.queue_of.get(task.options_id) or queue_of(state, task.options_id)
     if worker.queue is not queue or queue.tasks:
         return False  # what has waited longer comes first
     task.rode = True
@@ -150,6 +153,11 @@ def dispatch(state: State) -> None:
                 del waiting[queue]
     if state.held_ahead and not state.fetch_at:
         _fetch_at(state, state.now + limits.TAKE_BACK_AFTER_S)
+    if state.lent and (waiting or state.unplaced):
+        for worker in state.lent.values():
+            if not worker.reclaiming:
+                worker.reclaiming = True
+                state.send(worker.client, messages.Reclaim())
 
 
 class Reservation:
@@ -340,6 +348,16 @@ def start_spare(state: State, count: int) -> None:
 
 
 def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    move_task(state, task, _LEASE)
+    note_assigned(state, worker, task)
+    send_run(state, worker, task)
+    made = state.objects.get(task.id)
+    if made is not None and made.dependants is not None and not task.missing:
+        _carry_on(state, task)
+
+
+def note_assigned(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    """Enter that a worker has a task."""
     assigned = worker.assigned
     if not assigned:
         worker.progress_at = state.now
@@ -349,7 +367,6 @@ def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         worker.queue.roomy[worker.id] = worker
     elif len(assigned) == 1:
         state.held_ahead[worker.id] = worker
-    move_task(state, task, _LEASE)
     task.worker = worker
     assigned[task.id] = task
     code = task.code
@@ -359,28 +376,27 @@ def _assign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
             worker.load_s += code.average_s
         else:
             task.estimate_s = 0.0
-    send_run(state, worker, task)
-    made = state.objects.get(task.id)
-    if made is not None and made.dependants is not None and not task.missing:
-        _carry_on(state, task)
+
+
+def prepare(state: State, worker: WorkerRecord, run_id: int) -> None:
+    """Send a worker what it is to do, and where it is to be, before it works for a run."""
+    if state.surroundings and worker.actor is None:
+        _send_surroundings(state, worker, run_id)
+    if len(state.setups) > worker.setups:
+        _send_setups(state, worker)
 
 
 def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     """Send a task, and what the worker does not know yet of it."""
     client = worker.client
     assert client is not None, "only a worker that said hello is given work"
-    if state.surroundings and worker.actor is None:
-        _send_surroundings(state, worker, task.run_id)
-    if len(state.setups) > worker.setups:
-        _send_setups(state, worker)
+    prepare(state, worker, task.run_id)
     code = task.code
     code_id = 0
     if code is not None:
         code_id = code.id
         send_code(state, worker, code_id)
-    if task.options_id not in worker.options:
-        worker.options.add(task.options_id)
-        state.send(client, messages.Options(task.options_id, task.options))
+    send_options(state, worker, task.options_id)
     values: list[messages.Value | None] = []
     for object_id in task.deps:
         value = state.objects[object_id].value
@@ -461,6 +477,13 @@ def _send_setups(state: State, worker: WorkerRecord) -> None:
             send_code(state, worker, setup.code_id)
             state.send(worker.client, setup)
     worker.setups = len(state.setups)
+
+
+def send_options(state: State, worker: WorkerRecord, options_id: int) -> None:
+    """Send the options of calls to a worker that has not got them."""
+    if options_id not in worker.options:
+        worker.options.add(options_id)
+        state.send(worker.client, messages.Options(options_id, state.options[options_id]))
 
 
 def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
@@ -604,6 +627,8 @@ def _send_actor(state: State, worker: WorkerRecord, actor: ActorRecord) -> None:
 def after_task(state: State, worker: WorkerRecord) -> None:
     """A worker's task has ended: give it the next, or let it rest."""
     worker.progress_at = state.now
+    if worker.lent is not None:
+        return
     if worker.assigned:
         first = next(iter(worker.assigned.values()))
         if not first.started_at:
@@ -697,11 +722,18 @@ def stop(state: State, worker: WorkerRecord, reason: str, *, now: bool = False) 
         worker.stop_reason = reason
     if worker.state is WorkerState.STARTING and worker.queue is not None:
         worker.queue.starting -= 1
+    end_loan(state, worker)
     move_worker(worker, WorkerEvent.STOP)
     state.worker_changed(worker)
     if not now:
         state.send(worker.client, messages.Exit(reason))
     state.commands.append(StopWorker(worker.id, 0.0 if now else limits.STOP_GRACE_S))
+
+
+def end_loan(state: State, worker: WorkerRecord) -> None:
+    """Nobody but us gives the worker work any more."""
+    worker.lent = None
+    state.lent.pop(worker.id, None)
 
 
 def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
@@ -723,6 +755,7 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
 def requeue(state: State, task: TaskRecord) -> None:
     """A task that was leased and had not begun queues again, in front."""
     task.started_at = 0.0
+    task.direct = False
     if task.missing:  # it rode
         move_task(state, task, TaskEvent.AWAIT_ARGUMENT)
         return

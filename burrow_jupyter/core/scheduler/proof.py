@@ -110,7 +110,12 @@ def _check_worker(state: State, worker: WorkerRecord) -> None:
         _require(worker.lease is None, f"{name} has a lease of no queue")
         _require(not busy, f"{name} is busy without a lease")
     if busy and worker.actor is None:
-        _require(worker.assigned, f"{name} is leased and lies idle")
+        _require(worker.assigned or worker.lent, f"{name} is leased and lies idle")
+    lent = worker.lent is not None
+    _require(lent == (worker.id in state.lent), f"{name} is lent: {lent}, against the index")
+    _require(not lent or busy, f"{name} is lent and {word}")
+    _require(not lent or not worker.assigned, f"{name} is lent and has work of ours")
+    _require(not lent or worker.lent in state.clients.values(), f"{name} is lent to nobody")
     has_gpus = any(kind == resources.GPU for kind, _ in worker.lease or ())
     _require(has_gpus == bool(worker.gpus), f"{name} has GPUs {worker.gpus}, against its lease")
     ahead = worker.actor is None and len(worker.assigned) > 1
@@ -140,6 +145,11 @@ def _check_queues(state: State) -> None:
         _require(
             not fits or _is_held_back(state, queue), f"tasks of {queue.shape} wait though they fit"
         )
+    gone = state.lent.keys() - state.workers.keys()
+    _require(not gone, f"workers {gone} are gone, and lent")
+    waits = (state.waiting_queues or state.unplaced) and not state.stopping
+    for worker in state.lent.values() if waits else ():
+        _require(worker.reclaiming, f"worker {worker.id} is lent while others wait")
     gone = state.held_ahead.keys() - state.workers.keys()
     _require(not gone, f"workers {gone} are gone, and hold work ahead")
     fetched = not state.held_ahead or state.fetch_at or state.stopping
@@ -188,11 +198,15 @@ def _check_clients(state: State) -> None:
 
 
 def _check_ride(state: State, task: TaskRecord) -> None:
-    """What rides comes after what it waits for, on the same worker."""
+    """What rides comes after what it waits for, on the same worker.
+
+    Unless that rode as well, and was given back: then this is given back, too, at its turn.
+    """
     assert task.worker is not None, "it is leased"
     order = list(task.worker.assigned)
     for object_id in task.deps:
-        if state.objects[object_id].state is ObjectState.PENDING:
+        maker = state.objects[object_id].task
+        if maker is not None and not maker.rode:
             before = object_id in order and order.index(object_id) < order.index(task.id)
             _require(before, "rides behind nothing:", task.id)
 
@@ -211,6 +225,9 @@ def _check_task(state: State, task: TaskRecord) -> None:
         _check_ride(state, task)
     elif task.state is not TaskState.WAITING:
         _require(not missing, f"{word} without its arguments:", task.id)
+        _require(not task.unclear, f"{word} and unclear:", task.id)
+    elif task.unclear:
+        _require(not task.deps, "has arguments, and was sent by its caller:", task.id)
     elif task.actor is None:
         _require(missing, "waits for nothing:", task.id)
     else:

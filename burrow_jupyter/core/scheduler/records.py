@@ -120,6 +120,7 @@ class TaskRecord:
         "client",
         "code",
         "deps",
+        "direct",
         "ended_at",
         "error",
         "estimate_s",
@@ -140,6 +141,7 @@ class TaskRecord:
         "state",
         "submitted_at",
         "taken",
+        "unclear",
         "waits",
         "worker",
     )
@@ -182,6 +184,8 @@ class TaskRecord:
         self.actor: ActorRecord | None = None
         self.method = ""
         self.rode = False  # it was sent behind the maker of its argument, which is tried once
+        self.direct = False  # its caller sent it to its worker, which may have answered itself
+        self.unclear = False  # it was sent so, and who has it now its caller will say
         self.retries = 0  # of an actor's call, when the actor crashes or the call raises
         self.children: list[int] | None = None
         self.function = function  # where its states are counted
@@ -272,11 +276,13 @@ class WorkerRecord:
         "id",
         "idle_since",
         "lease",
+        "lent",
         "load_s",
         "options",
         "pid",
         "progress_at",
         "queue",
+        "reclaiming",
         "said",
         "said_by",
         "setups",
@@ -285,6 +291,7 @@ class WorkerRecord:
         "stop_reason",
         "surroundings",
         "taking_back",
+        "ways",
     )
 
     def __init__(self, worker_id: int, env: EnvKey, now: float) -> None:
@@ -308,6 +315,9 @@ class WorkerRecord:
         self.idle_since = now
         self.progress_at = now
         self.taking_back = False
+        self.lent: ClientRecord | None = None  # who gives it work itself, unseen by us
+        self.reclaiming = False  # it was told to take no more from whoever borrowed it
+        self.ways: set[ClientRecord] = set()  # who may call it itself
         self.stop_reason = ""
         self.surroundings = 0  # the last that it was told of
         self.setups = 0  # of those there are, how many it was told of

@@ -66,6 +66,15 @@ class Inquiry(NamedTuple):
     until: float
 
 
+class Departed(NamedTuple):
+    """A worker that is gone."""
+
+    worker: WorkerRecord
+    exit_code: int | None
+    signal: int | None
+    begun: int  # what it began last and has not ended, as its journal says
+
+
 class State:
     """One burrow."""
 
@@ -135,6 +144,14 @@ class State:
         """By environment: STARTING workers without lease or actor."""
         self.held_ahead: dict[int, WorkerRecord] = {}
         """By id: workers without actor that have more than one task."""
+        self.lent: dict[int, WorkerRecord] = {}
+        """By id: workers that are lent to a driver."""
+        self.wishes: dict[int, tuple[ClientRecord, messages.Reach]] = {}
+        """By id of the task that is to end first: loans that are asked for, one a client."""
+        self.departed: dict[int, Departed] = {}
+        """By id: workers that are gone and could be called by others than us; the last ones."""
+        self.over: dict[int, None] = {}
+        """Direct calls that have ended, of which their workers may have yet to tell; the last ones."""
         self.inquiry = 0
         self.inquiries: dict[int, Inquiry] = {}
         """By number: who waits to hear where a call is."""

@@ -17,6 +17,7 @@ from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.scheduler import (
     actors,
     deadlocks,
+    direct,
     leases,
     losses,
     objects,
@@ -81,13 +82,20 @@ class Scheduler:
         if client is None or client.worker is not None:
             return
         losses.client_lost(state, client, of_task=None)
+        direct.forget_wishes(state, client)
         if client.role == "observer":
             state.observed = any(c.role == "observer" for c in state.clients.values())
         self._follow_up()
         self._dispatch()
 
     def exited(
-        self, worker_id: int, exit_code: int | None, signal: int | None, running: int, now: float
+        self,
+        worker_id: int,
+        exit_code: int | None,
+        signal: int | None,
+        running: int,
+        now: float,
+        begun: int = 0,
     ) -> None:
         """A worker's process is gone and what it had said was received.
 
@@ -97,13 +105,14 @@ class Scheduler:
             signal: that killed it.
             running: the task that it had begun and not ended, 0 if none.
             now: the time.
+            begun: what its journal names as begun, also if that is no task of ours.
         """
         state = self.state
         state.now = now
         worker = state.workers.get(worker_id)
         if worker is None:
             return
-        losses.worker_exited(state, worker, exit_code, signal, running)
+        losses.worker_exited(state, worker, exit_code, signal, running, begun)
         self._follow_up()
         self._dispatch()
 
@@ -267,6 +276,8 @@ def _done(state: State, client: ClientRecord, message: messages.Done) -> None:
     else:
         tasks.on_done(state, worker, message)
     placement.after_task(state, worker)
+    if state.wishes:
+        direct.after_task(state, message.task_id)
 
 
 def _returned(state: State, client: ClientRecord, message: messages.Returned) -> None:
@@ -372,6 +383,11 @@ _HANDLERS: dict[type, _Handler] = {
     messages.ForgetFailures: _forget_failures,
     messages.Paused: _paused,
     messages.Here: lambda state, client, m: queries.on_here(state, m),
+    messages.Reach: direct.on_reach,
+    messages.Direct: direct.on_direct,
+    messages.Ran: direct.on_ran,
+    messages.GiveBack: direct.on_give_back,
+    messages.Reclaimed: lambda state, client, m: direct.on_reclaimed(state, _worker_of(client)),
     messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),
 }
 

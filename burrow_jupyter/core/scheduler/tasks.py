@@ -31,7 +31,7 @@ from burrow_jupyter.core.scheduler.records import (
 from burrow_jupyter.core.scheduler.transitions import TaskEvent, move_task
 
 if TYPE_CHECKING:
-    from burrow_jupyter.core.scheduler.records import ActorRecord, RunRecord
+    from burrow_jupyter.core.scheduler.records import ActorRecord, CodeRecord, RunRecord
     from burrow_jupyter.core.scheduler.state import State
 
 _WAITING, _PENDING = TaskState.WAITING, ObjectState.PENDING
@@ -183,9 +183,7 @@ def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
     worker.finished += 1
     code = task.code
     if code is not None and message.failure is None:
-        took = message.micros * 1e-6
-        known = code.average_s
-        code.average_s = took if known < 0 else known + AVERAGE_WEIGHT * (took - known)
+        note_duration(code, message.micros)
         if len(message.values) == 1:
             value = message.values[0]
             code.is_light = not value.segment and len(value.data) <= limits.RIDE_MAX_BYTES
@@ -200,6 +198,13 @@ def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
         retry(state, task)
     else:
         fail(state, task, failure)
+
+
+def note_duration(code: CodeRecord, micros: int) -> None:
+    """Take one more run into a function's average duration."""
+    took = micros * 1e-6
+    known = code.average_s
+    code.average_s = took if known < 0 else known + AVERAGE_WEIGHT * (took - known)
 
 
 def finish(
@@ -267,6 +272,14 @@ def _close_stream(state: State, task: TaskRecord, failure: Failure | None) -> No
         state.send(task.client, messages.Streamed(task.id, task.items, 0, failure))
 
 
+def note_over(state: State, task_id: int) -> None:
+    """Remember for a while that a direct call has ended."""
+    over = state.over
+    over[task_id] = None
+    if len(over) > limits.OVER_MAX:
+        del over[next(iter(over))]
+
+
 def _end(state: State, task: TaskRecord, event: TaskEvent) -> None:
     move_task(state, task, event)
     task.ended_at = state.now
@@ -278,6 +291,8 @@ def _end(state: State, task: TaskRecord, event: TaskEvent) -> None:
             run.tasks.pop(task.id, None)
             run.ended[task.state] += 1
             run.changed_at = state.now
+    if task.direct or task.unclear:
+        note_over(state, task.id)
     args, deps, actor = task.args, task.deps, task.actor
     task.args = None
     task.deps = []
@@ -360,10 +375,21 @@ def on_returned(state: State, worker: WorkerRecord, task_ids: list[int]) -> None
             placement.requeue(state, task)
 
 
+def leave_unclear(state: State, task: TaskRecord) -> None:
+    """A worker that may have answered a direct call is gone: its caller will say."""
+    task.direct = False
+    task.unclear = True
+    task.started_at = 0.0
+    if task.actor is not None:
+        task.actor.sent.pop(task.id, None)
+    move_task(state, task, TaskEvent.AWAIT_ARGUMENT)
+
+
 def retry(state: State, task: TaskRecord) -> None:
     """Run a function's call again. The caller has taken it off its worker."""
     task.attempt += 1
     task.started_at = 0.0
+    task.direct = False
     if task.missing:  # it rode, and its worker died with what it waits for
         move_task(state, task, TaskEvent.AWAIT_ARGUMENT)
         return
