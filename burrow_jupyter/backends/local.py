@@ -72,7 +72,6 @@ class LocalBackend:
         self._post = client.post
         self.drop = client.drop
         self.adopt = client.adopt
-        self.flush = client.flush
         self.current = current.call
 
     @property
@@ -84,6 +83,12 @@ class LocalBackend:
     def untouched(self) -> bool:
         """Whether nothing was ever submitted or stored by this process."""
         return not self._interned and not self._entries
+
+    def flush(self) -> None:
+        """Have the head know all that was submitted; see `Backend.flush`."""
+        if self._direct is not None:
+            self._direct.tell_all()
+        self.client.flush()
 
     # ---- code and options ------------------------------------------------------------
 
@@ -180,10 +185,21 @@ class LocalBackend:
                 return task_id
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
-        self._post(Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent))
+        submit = Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent)
+        if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
+            self._post_cancelled(submit, direct)
+            return task_id
+        self._post(submit)
         if direct is not None:
             direct.submitted(task_id, code_id, options_id, options, run_id)
         return task_id
+
+    def _post_cancelled(self, message: messages.Submit | messages.Call, direct: Direct) -> None:
+        """Submit a call of a run that was stopped: it is cancelled before it can begin."""
+        direct.to_cancel = 0
+        self.client.flush()
+        self.client.unsent += [message, messages.Cancel(message.task_id)]
+        self.client.flush()
 
     def _new_results(self, count: int) -> int:
         if count == 1:
@@ -263,6 +279,9 @@ class LocalBackend:
         )
         if code_id:
             call.code_id = code_id
+        if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
+            self._post_cancelled(call, direct)
+            return task_id
         self._post(call)
         if direct is not None:
             direct.called(task_id, actor_id, options_id, options)
@@ -393,8 +412,8 @@ class LocalBackend:
 
     def ask(self, what: str, *args: Any) -> Any:
         """Ask the head; see `core.scheduler.queries`."""
-        if self._direct is not None:
-            self._direct.give_back()  # what is asked may be what is free
+        if self._direct is not None and what == "available":
+            self._direct.give_back()
         return self.client.ask(what, *args)
 
     def open_run(self, label: str, cell_id: str, message_id: str) -> int:

@@ -170,6 +170,8 @@ class Cancel(Message, tag=14):
 class CancelRun(Message, tag=15):
     """Cancel everything that one run launched and that has not ended.
 
+    Passed on to drivers: a loop whose calls are short has none that has not ended, or not for
+    long enough, so its next one is cancelled.
     What runs is interrupted; its process is ended if it goes on for `CANCEL_GRACE_S`, with
     `force` at once. Actors stay.
     """
@@ -689,6 +691,7 @@ HeadToClient = (
     | ForgetFailures
     | Reached
     | WayLost
+    | CancelRun
     | Admit
     | Reclaim
     | Adopt

@@ -149,6 +149,7 @@ class Client:
         """Messages for the head, in order."""
         self._send_lock = threading.Lock()
         self._last_flush = 0.0
+        self._heard_at = 0.0
         self._gone: list[int] = []
         """Objects and actors that we hold no more, of which the head is still to hear."""
         self.dropped: deque[int] = deque()
@@ -239,6 +240,7 @@ class Client:
             messages.Adopt: self._on_urgent,
             messages.Reached: self._on_reached,
             messages.WayLost: self._on_way_lost,
+            messages.CancelRun: self._on_cancel_run,
         }
         self.unsent.append(hello)
         self.flush()
@@ -481,6 +483,8 @@ class Client:
         hot = self.hot if timeout_s != 0 else None
         if hot is not None:
             if hot.look_out():
+                if monotonic() - self._heard_at > TICK_S:
+                    self._read_head()  # who gets one answer after the other hears it, too
                 return True
             began = monotonic()
         if self.direct is not None:
@@ -525,6 +529,7 @@ class Client:
         """Take what has come from the head; the caller leads. Say whether anything has."""
         try:
             # Into a buffer that stays: to map and unmap a fresh one costs 5 us each time.
+            self._heard_at = monotonic()
             count = self._sock.recv_into(self._received, 0, socket.MSG_DONTWAIT)
             data = bytes(self._received[:count])
         except BlockingIOError:
@@ -759,6 +764,10 @@ class Client:
     def _on_way_lost(self, message: messages.WayLost) -> None:
         if self.direct is not None:
             self.direct.on_way_lost(message)
+
+    def _on_cancel_run(self, message: messages.CancelRun) -> None:
+        if self.direct is not None:
+            self.direct.on_cancel_run(message)
 
     def _on_urgent(self, message: Any) -> None:
         if self.urgent is not None:

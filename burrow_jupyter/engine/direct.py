@@ -44,8 +44,8 @@ KEEP_S = 0.02
 """A worker that was not needed for so long is given back."""
 ASK_AGAIN_S = 0.1
 """After a way was refused, or a call was told for its length, none is asked for so long."""
-UNTOLD_MAX = 256
-"""Ended calls that the head may not have heard of."""
+COUNTS = "describe runs"
+"""A question that is asked many times a second while a cell runs: what ends just then may miss."""
 
 VALUE = 1  # as in `client`, which stands above
 
@@ -103,6 +103,8 @@ class Direct:
         self._flights: dict[int, _Flight] = {}
         self._used_at = 0.0
         self._never = client.never
+        self.to_cancel = 0
+        """A run that somebody else has stopped: its next call is cancelled."""
         self.untold: dict[int, messages.Ran] = {}
         """Calls that have returned and of which the head has not heard, by id."""
 
@@ -117,7 +119,7 @@ class Direct:
         """Send a task to the worker that was lent; return its id, or 0: it is to be submitted."""
         target = self._tasks
         way = target.way
-        if way is None:
+        if way is None or run_id == self.to_cancel != 0:
             return 0
         if (
             way.busy
@@ -143,7 +145,7 @@ class Direct:
     ) -> int:
         """Send a call to an actor; return its id, or 0: it is to go through the head."""
         target = self._actors.get(actor_id)
-        if target is None or target.way is None:
+        if target is None or target.way is None or run_id == self.to_cancel != 0:
             return 0
         way = target.way
         if (
@@ -398,7 +400,7 @@ class Direct:
             if ran is not None:
                 front.append(ran)
         if out and self._flights:
-            gone = _only_drops(out)
+            gone = _gone_if_all(out)
             for flight in list(self._flights.values()):
                 message = flight.message
                 if gone is None or message.task_id in gone or message.actor_id in gone:
@@ -407,6 +409,18 @@ class Direct:
                         front.append(told)
         if front:
             out[:0] = front
+
+    def on_cancel_run(self, message: messages.CancelRun) -> None:
+        """Somebody else stops a run: what of it is on its way the head has not heard of."""
+        self.to_cancel = message.run_id
+        flights = [f for f in list(self._flights.values()) if f.message.run_id == self.to_cancel]
+        if flights:
+            self._tell(flights)
+            self._client.post(message)
+
+    def tell_all(self) -> None:
+        """Tell the head of every call that has not ended."""
+        self._tell(list(self._flights.values()))
 
     def tell_late(self) -> None:
         """Tell the head of calls that take their time."""
@@ -438,13 +452,14 @@ class Direct:
                 way.close()
 
 
-def _only_drops(out: list[Any]) -> set[int] | None:
-    """Return which refs have died, if that is all that the head is to be told."""
+def _gone_if_all(out: list[Any]) -> set[int] | None:
+    """Return which refs have died, if nothing else that is to be sent concerns any call."""
     gone: set[int] = set()
     for message in out:
-        if type(message) is not messages.Drop:
+        if type(message) is messages.Drop:
+            gone.update(message.ids)
+        elif type(message) is not messages.Query or message.what != COUNTS:
             return None
-        gone.update(message.ids)
     return gone
 
 

@@ -35,6 +35,10 @@ ACTORS_SHOWN = 12
 FAILURES_NAMED = 5
 STRIP_AFTER_S = 0.5
 """A cell whose tasks take longer gets a line of its own."""
+SHORT_TASK_S = 30e-6
+"""What runs shorter costs more to send than to run (about as much as this, two cores busy)."""
+SHORT_TASKS_MIN = 5_000
+"""Fewer are no loss worth a word."""
 _PHRASES = {
     "waiting": "waits for its arguments",
     "ready": "waits for a free worker",
@@ -326,7 +330,8 @@ class StripView(View):
     def look(self, backend: Backend) -> None:
         """Ask."""
         active = self._run.active  # asked first: what it launches until then is counted
-        backend.flush()
+        if not active:
+            backend.flush()
         rows = backend.ask("describe runs", [self._run.id])
         if rows:
             self._row = rows[0]
@@ -352,6 +357,7 @@ class StripView(View):
                 f"{counts['running']:,} running" if counts["running"] else "",
                 f"{counts['ready']:,} waiting" if counts["ready"] else "",
                 html.duration(row.get("elapsed_s", 0.0)),
+                _overhead(row),
             ]
         )
         button = "" if self.final else html.stop_button(self._session, row.get("run", ""))
@@ -359,6 +365,14 @@ class StripView(View):
             "text/plain": said,
             "text/html": html.view(html.line(html.bar(counts), html.words(said), button)),
         }
+
+
+def _overhead(row: dict[str, Any]) -> str:
+    """Return what helps where sending tasks takes longer than running them, "" elsewhere."""
+    count, worked_s = row.get("finished", 0), row.get("worked_s", 0.0)
+    if count < SHORT_TASKS_MIN or worked_s > SHORT_TASK_S * count:
+        return ""
+    return f"{worked_s / count * 1e6:.0f} µs each: burrow.map sends them in batches"
 
 
 class BarsView(View):

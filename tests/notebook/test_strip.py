@@ -56,6 +56,19 @@ def test_two_cells_count_only_their_own_tasks(cells: Kernel):
     wait_for(second, "7 of 7 tasks done")
 
 
+def test_very_short_tasks_are_told_of_batches(cells: Kernel):
+    few, door = launch(cells, 1)
+    many = cells.run_ok(
+        f"refs = [square.remote(n) for n in range(6_000)]; late = wait_for.remote({door!r}); None",
+        cell_id=uuid.uuid4().hex,
+    )
+
+    assert "burrow.map sends them in batches" in wait_for(many, "6,000 of 6,001 tasks done")
+    assert "burrow.map" not in wait_for(few, "0 of 1 task done")
+    cells.run_ok(f"Path({door!r}).touch()")
+    wait_for(many, "6,001 of 6,001 tasks done")
+
+
 def test_short_work_gets_no_line(cells: Kernel):
     run = cells.run_ok("burrow.get([square.remote(n) for n in range(20)])", cell_id="short")
     other, door = launch(cells, 1)

@@ -297,6 +297,7 @@ def _remember(
     run = state.runs.get(message.run_id)
     if run is not None:
         run.ended[TaskState.FINISHED] += 1
+        run.worked_s += message.micros * 1e-6
         run.changed_at = state.now
     worker = state.workers.get(message.worker)
     if worker is not None:

@@ -332,6 +332,7 @@ def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[d
                 "cancelled": run.ended[TaskState.CANCELLED],
                 "running": running,
                 "ready": len(run.tasks) - running,
+                "worked_s": run.worked_s,
             }
         )
     return rows

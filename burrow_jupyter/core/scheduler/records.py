@@ -389,6 +389,7 @@ class RunRecord:
         "message_id",
         "surroundings",
         "tasks",
+        "worked_s",
     )
 
     def __init__(self, run_id: int, label: str, cell_id: str, message_id: str, now: float) -> None:
@@ -401,6 +402,7 @@ class RunRecord:
         self.begun_at = now
         self.changed_at = now  # when a task ended last
         self.surroundings = 0
+        self.worked_s = 0.0  # by functions that have ended, about
         self.cancelled = False  # what its tasks submit from now on is cancelled too
 
 

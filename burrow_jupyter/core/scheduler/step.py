@@ -260,6 +260,9 @@ def _cancel_run(state: State, client: ClientRecord, message: messages.CancelRun)
         kill_after_s = 0.0 if message.force else limits.CANCEL_GRACE_S
         tasks.on_cancel_run(state, run, kill_after_s=kill_after_s)
         placement.cancel_setups(state, message.run_id)
+        for other in state.clients.values():
+            if other.role == "driver" and other is not client:
+                state.send(other, message)
 
 
 def _kill(state: State, client: ClientRecord, message: messages.Kill) -> None:

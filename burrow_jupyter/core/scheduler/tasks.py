@@ -291,6 +291,9 @@ def _end(state: State, task: TaskRecord, event: TaskEvent) -> None:
             run.tasks.pop(task.id, None)
             run.ended[task.state] += 1
             run.changed_at = state.now
+            code = task.code
+            if code is not None and code.average_s > 0:
+                run.worked_s += code.average_s
     if task.direct or task.unclear:
         note_over(state, task.id)
     args, deps, actor = task.args, task.deps, task.actor
