@@ -67,6 +67,9 @@ QUIET_S = 0.05
 """Without activity for so long, the attendant goes from looking often to sleeping."""
 TICK_S = 0.004
 """How often the attendant looks while there is activity."""
+INTERRUPT_TICK_S = 0.1
+"""Seconds after which a waiting main thread looks for an interrupt that came just before it
+began to wait. (What would end the wait, a wakeup descriptor, is the user's event loop's.)"""
 LED_TICK_S = 0.1
 """How often the attendant looks while somebody else reads."""
 WARM_KEEP_BYTES = 512 * 1024 * 1024
@@ -495,7 +498,8 @@ class Client:
         # was sent, which costs more than this call.
         shield = self.shield
         try:
-            shield.open()
+            if shield.open() and (timeout_s is None or timeout_s > INTERRUPT_TICK_S):
+                timeout_s = INTERRUPT_TICK_S
             ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
         finally:
             shield.close()

@@ -64,11 +64,17 @@ class Shield:
             _signal.signal(_signal.SIGINT, self._before)
         self.check()
 
-    def open(self) -> None:
-        """Let interrupts through, around a call that waits. Raises what came before."""
-        if _get_ident() == self._main:
-            self._open = True
-            self.check()
+    def open(self) -> bool:
+        """Let interrupts through, around a call that waits. Raises what came before.
+
+        Says whether interrupts come to this thread: then the call must have a bound, for one
+        that comes between Python's last look and the system call ends no wait by itself.
+        """
+        if _get_ident() != self._main:
+            return False
+        self._open = True
+        self.check()
+        return True
 
     def close(self) -> None:
         """Let nothing through any more."""
