@@ -50,8 +50,11 @@ def end_descendants(grace_s: float) -> None:
 def environment(scratch: Path) -> dict[str, str]:
     """Return the environment of a measured process: Burrow importable, files of peers in `scratch`."""
     places = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    inherited = dict(os.environ)
+    # The peers are installed and have their bytecode; a checkout is to have its own, too.
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": os.pathsep.join(place for place in places if place),
         "RAY_TMPDIR": str(scratch),
         "IPYTHONDIR": str(scratch / "ipython"),

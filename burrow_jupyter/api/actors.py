@@ -28,10 +28,10 @@ from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.messages import UPGRADE
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
 from burrow_jupyter.engine import current, serialization, sources
 from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import UPGRADE
 
 if TYPE_CHECKING:
     from burrow_jupyter.backends.protocol import Backend

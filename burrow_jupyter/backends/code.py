@@ -10,7 +10,6 @@ from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import limits
 from burrow_jupyter.engine import serialization
 from burrow_jupyter.engine.modules import local_modules
-from burrow_jupyter.engine.unpicklable import explain, largest_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +54,8 @@ class CodeBook:
         except Ended:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
+            from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+
             raise TypeError(explain(error, target, f"{name} (its code and what it uses)")) from None
         if check_edits:
             _check_edits(name, code.data)
@@ -85,6 +86,8 @@ def _check_edits(name: str, data: bytes) -> None:
 
 def _check_size(name: str, size: int, target: Any) -> None:
     if size > limits.CODE_WARN_BYTES:
+        from burrow_jupyter.engine.unpicklable import largest_part  # noqa: PLC0415  # for errors only
+
         text = (
             f"{name} is {size / 1e6:.3g} MB when pickled: it captures "
             f"{largest_part(target) or 'large data'}. Store that once with put() and pass the "

@@ -32,8 +32,7 @@ from burrow_jupyter.core.failures import (
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, seeds, serialization
 from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import TERMINATE, Call, arguments, unknown_group
-from burrow_jupyter.engine.unpicklable import explain
+from burrow_jupyter.engine.execute import Call, arguments, unknown_group
 
 if TYPE_CHECKING:
     import asyncio
@@ -453,7 +452,7 @@ class InlineBackend:
         if failure is not None:
             return self._settle_all(self.mint.block(results), results, None, failure)
         assert actor is not None, "checked above"
-        if method == TERMINATE:
+        if method == messages.TERMINATE:
             task_id = self.mint.next()
             self._die(actor, "it was ended by __ray_terminate__()")
             return self._settle_all(task_id, 1, [serialization.dump(None, None)], None)
@@ -497,6 +496,8 @@ class InlineBackend:
         except Ended:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
+            from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+
             raise TypeError(explain(error, (plain, named), f"the arguments of {name}")) from None
 
     # ---- results ---------------------------------------------------------------------
@@ -578,6 +579,8 @@ class InlineBackend:
         except Ended as ended:
             raise ValueError(str(ended)) from None
         except (TypeError, AttributeError, ValueError, RecursionError) as error:
+            from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+
             raise TypeError(explain(error, value, "the value given to put()")) from None
         object_id = self.mint.next()
         self._objects[object_id] = _Object(self.keep(dumped), None)

@@ -29,7 +29,6 @@ from burrow_jupyter.engine.client import (
     GaveUp,
 )
 from burrow_jupyter.engine.direct import Direct
-from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -155,7 +154,7 @@ class LocalBackend:
                 _check_argument(value, f"argument {position + 1} of {name}")
             for key, value in kwargs.items():
                 _check_argument(value, f"argument {key}= of {name}")
-            raise TypeError(explain(error, (args, kwargs), f"the arguments of {name}")) from None
+            raise _unpicklable(error, (args, kwargs), f"the arguments of {name}") from None
 
     def _check(self, ref: Ref) -> None:
         if ref.session != self.session:
@@ -302,7 +301,7 @@ class LocalBackend:
         except Ended as ended:
             raise ValueError(str(ended)) from None
         except (TypeError, AttributeError, ValueError, RecursionError) as error:
-            raise TypeError(explain(error, value, "the value given to put()")) from None
+            raise _unpicklable(error, value, "the value given to put()") from None
 
     def get(self, ids: Sequence[int], timeout_s: float | None) -> list[Any]:
         """Return values in order; see `Backend.get`."""
@@ -476,4 +475,10 @@ def _check_argument(value: Any, what: str) -> None:
     try:
         _dump(value, None)
     except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
-        raise TypeError(explain(error, value, what)) from None
+        raise _unpicklable(error, value, what) from None
+
+
+def _unpicklable(error: Exception, value: Any, what: str) -> TypeError:
+    from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+
+    return TypeError(explain(error, value, what))

@@ -23,7 +23,6 @@ def open_local(
     working_dir: str = "",
 ) -> Backend:
     """Start a burrow on this machine; see `engine.launch.start` for what is raised."""
-    from burrow_jupyter.backends.local import LocalBackend  # noqa: PLC0415  # when it is opened
     from burrow_jupyter.engine import launch  # noqa: PLC0415  # when it is opened
 
     launched = launch.start(
@@ -37,6 +36,8 @@ def open_local(
         env_vars=env_vars,
         working_dir=working_dir,
     )
+    from burrow_jupyter.backends.local import LocalBackend  # noqa: PLC0415  # while the head starts
+
     return LocalBackend(launched.client, launched=launched)
 
 

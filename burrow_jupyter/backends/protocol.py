@@ -129,7 +129,7 @@ class Backend(Protocol):
     ) -> int:
         """Call a method; like `submit`.
 
-        `code_id` is the class that the actor has from then on, for `execute.UPGRADE`.
+        `code_id` is the class that the actor has from then on, for `messages.UPGRADE`.
         """
 
     def named_actor(self, name: str, namespace: str) -> tuple[int, bytes, ActorOptions]:

@@ -37,6 +37,13 @@ class Value(msgspec.Struct, array_like=True, gc=False):
     contained: list[int] = []
 
 
+# Methods that every actor has, beside those of its class:
+TERMINATE = "__ray_terminate__"
+READY = "__ray_ready__"
+APPLY = "__ray_call__"
+UPGRADE = "__burrow_upgrade__"
+
+
 # ---- client -> head ------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ Names and defaults are Ray 2.60's; differences are said at the option.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -289,6 +288,8 @@ def _refusal(name: str, place: Place) -> str:
             )
         elsewhere = " and ".join(sorted({_PLACES[p] for p in known.where}))
         return f"{name} is an option of {elsewhere}, not of {_PLACES[place]}"
+    import difflib  # noqa: PLC0415  # for errors only
+
     near = difflib.get_close_matches(name, allowed, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"{_PLACES[place]} has no option {name!r}.{hint} Options: {', '.join(allowed)}"

@@ -178,7 +178,7 @@ def user_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
     """
     kept: list[tuple[FrameType, int]] = []
     for frame, line in traceback.walk_tb(tb):
-        if is_own(frame) or frame.f_code.co_filename.startswith("<frozen importlib"):
+        if is_own(frame) or _imports(frame):
             continue
         if not kept and (
             _package_of(frame) in _MACHINERY or frame.f_code.co_filename == "<frozen runpy>"
@@ -186,6 +186,10 @@ def user_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
             continue
         kept.append((frame, line))
     return list(traceback.StackSummary.extract(iter(kept)))
+
+
+def _imports(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _frame_key(frame: traceback.FrameSummary) -> tuple[str, int | None, str]:
@@ -237,7 +241,7 @@ def format_stack(frame: FrameType) -> str:
             inside = bool(frames)  # below the user's frames, not what they wait in
             if inside:
                 break
-        else:
+        elif not _imports(at):
             frames.append((at, at.f_lineno))
         at = at.f_back
     return format_frames(list(traceback.StackSummary.extract(reversed(frames)))).rstrip()

@@ -17,7 +17,6 @@ from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, TimedOut
 from burrow_jupyter.core.options import DYNAMIC, STREAMING
 from burrow_jupyter.engine import current, errors, seeds
-from burrow_jupyter.engine.unpicklable import explain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -32,10 +31,6 @@ if TYPE_CHECKING:
 perf_counter_ns = time.perf_counter_ns
 
 CREATION = "__init__"
-TERMINATE = "__ray_terminate__"
-READY = "__ray_ready__"
-APPLY = "__ray_call__"
-UPGRADE = "__burrow_upgrade__"
 UPGRADED = "__upgraded__"
 
 _SAID = object()
@@ -130,11 +125,11 @@ class Call:
 
     def _method(self, name: str) -> Callable[..., Any]:
         actor = self._worker.actor
-        if name == READY:
+        if name == messages.READY:
             return lambda: True
-        if name == APPLY:
+        if name == messages.APPLY:
             return lambda function, *args, **kwargs: function(actor, *args, **kwargs)
-        if name == UPGRADE:
+        if name == messages.UPGRADE:
             cls = self._worker.code(self.run_message.code_id)
             return lambda: upgrade(actor, cls)
         method: Callable[..., Any] = getattr(actor, name)
@@ -325,6 +320,8 @@ class Call:
         try:
             return self._worker.client.dump(result)
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
+            from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+
             raise TypeError(explain(error, result, f"the result of {self.options.name}")) from None
 
 

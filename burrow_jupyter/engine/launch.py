@@ -1,19 +1,17 @@
 """Starting a burrow: the driver's side.
 
 The head gets one end of a socket pair by inheritance, with its settings and the key as
-the first frame. So there is nothing to wait for and nothing to find: the driver says
-hello and submits while the head still imports, and either side sees at once when the
-other is gone.
+the first frame. So there is nothing to wait for and nothing to find: the driver imports
+the rest of itself, says hello and submits while the head still imports, and either side
+sees at once when the other is gone.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,11 +20,12 @@ import burrow_jupyter
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.framing import HEADER
 from burrow_jupyter.engine import session, transport
-from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.settings import HeadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from burrow_jupyter.engine.client import Client
 
 HEAD_END_S = 10.0
 """How long a head may take to end everything before it is killed."""
@@ -86,7 +85,7 @@ def start(
         OSError: no private directory could be had.
     """
     session.remove_dead()
-    number = secrets.randbits(63)
+    number = int.from_bytes(os.urandom(8), "little") >> 1
     places = session.create(f"{number:016x}")
     settings = HeadSettings(
         session=number,
@@ -96,7 +95,7 @@ def start(
         num_gpus=num_gpus,
         resources=resources or {},
         object_store_bytes=object_store_bytes,
-        namespace=namespace or secrets.token_hex(8),
+        namespace=namespace or os.urandom(8).hex(),
         kernel_id=kernel_id,
         driver_pid=os.getpid(),
         # "" too: the working directory, wherever that is
@@ -117,10 +116,12 @@ def start(
         transport.tune(ours)
         data = msgspec.msgpack.encode(settings)
         ours.sendall(HEADER.pack(len(data)) + data)
+        from burrow_jupyter.engine.client import Client  # noqa: PLC0415  # while the head starts
+
         hello = messages.Hello("driver", os.getpid(), 0, burrow_jupyter.__version__)
         client = Client(ours, hello)
         client.start()
-    except (OSError, ConnectionLost) as error:
+    except OSError as error:  # ConnectionLost, too
         ours.close()
         process.kill()
         process.wait(HEAD_END_S)
@@ -134,7 +135,8 @@ def start(
 def last_words(log: str, lines: int = 8) -> str:
     """Return the end of a log, as it is put below an error."""
     try:
-        text = Path(log).read_text(errors="replace")
+        with open(log, encoding="utf-8", errors="replace") as file:
+            text = file.read()
     except OSError:
         return ""
     tail = "\n    ".join(text.splitlines()[-lines:])
@@ -146,12 +148,12 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     """Start the head with the same interpreter and flags, but not in the user's directory."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001  # what multiprocessing uses, too
-    package = str(Path(burrow_jupyter.__file__).parent.parent)
+    package = os.path.dirname(os.path.dirname(burrow_jupyter.__file__))
     code = (
         f"import sys; sys.path.append({package!r}); "
         f"from burrow_jupyter.main.head import main; main({theirs.fileno()})"
     )
-    environment = {**os.environ, **env_vars, "BURROW_SESSION": Path(places.directory).name}
+    environment = {**os.environ, **env_vars, "BURROW_SESSION": os.path.basename(places.directory)}
     log = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603  # our own interpreter
@@ -173,6 +175,8 @@ def connect(file: session.BurrowFile, role: str, info: dict[str, Any] | None = N
     Raises:
         ConnectionError: nobody answers, or the key is not right.
     """
+    from burrow_jupyter.engine.client import Client  # noqa: PLC0415  # as in `start`
+
     sock = transport.connect(file.socket, bytes.fromhex(file.key))
     version = burrow_jupyter.__version__
     client = Client(sock, messages.Hello(role, os.getpid(), 0, version, info or {}))

@@ -60,7 +60,7 @@ class Observer:
         Raises:
             ConnectionError: the file is not private to this user, nobody answers, or in time.
         """
-        file = session.read_file(connection_file)
+        file = session.read_file(str(connection_file))
         try:
             sock = transport.connect(file.socket, bytes.fromhex(file.key), timeout_s)
         except (OSError, ValueError) as error:

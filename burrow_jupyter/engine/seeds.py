@@ -6,10 +6,7 @@ own. So the same program draws the same numbers with one worker or eight, in any
 
 from __future__ import annotations
 
-import importlib.util
-import random
 import sys
-from hashlib import blake2b
 
 from burrow_jupyter.engine import current
 
@@ -54,6 +51,9 @@ def begin(seed: int) -> None:
     call = current.call()
     if call is not current.NOTHING:
         call.seed = seed
+    import importlib.util  # noqa: PLC0415  # seeds are rare, and every process starts with this module
+    import random  # noqa: PLC0415  # as above
+
     random.seed(seed)
     if "numpy" in sys.modules or importlib.util.find_spec("numpy") is not None:
         import numpy as np  # noqa: PLC0415  # imported later it would draw its own entropy
@@ -65,5 +65,7 @@ def begin(seed: int) -> None:
 
 
 def _mix(seed: int, number: int) -> int:
+    from hashlib import blake2b  # noqa: PLC0415  # as above
+
     digest = blake2b(f"{seed}/{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1 or 1

@@ -7,16 +7,16 @@
 `base` is the first of XDG_RUNTIME_DIR, TMPDIR, /tmp that is usable and short enough for
 a socket's address (108 bytes). What a power cut left is removed by the next start: a
 burrow whose head is not the process that its file names is dead.
+
+Driver and head both wait for this module when a burrow starts, so it imports little:
+pathlib, tempfile and shutil would cost each of them 10 ms.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
-import tempfile
-from pathlib import Path
 
 import msgspec
 
@@ -26,7 +26,7 @@ SOCKET_PATH_MAX = 100
 """Bytes of a socket's address; the kernels allow 104 (macOS) to 108 (Linux)."""
 
 FILE_NAME = "burrow.json"
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a tmpfs by its nature; the directory below is private
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a tmpfs by its nature; the directory below is private
 
 
 class BurrowFile(msgspec.Struct, frozen=True):
@@ -59,26 +59,27 @@ def door_of(directory: str, worker_id: int) -> str:
     return f"{directory}/w{worker_id}.sock"
 
 
-def bases() -> list[Path]:
+def bases() -> list[str]:
     """Return the directories that may hold burrows, best first."""
-    seen: dict[Path, None] = {}
-    for text in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108
-        if text and Path(text).is_absolute():
-            seen[Path(text) / f"burrow-{os.getuid()}"] = None
+    seen: dict[str, None] = {}
+    for text in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp"):  # noqa: S108
+        if text and os.path.isabs(text):
+            seen[os.path.join(os.path.normpath(text), f"burrow-{os.getuid()}")] = None
     return list(seen)
 
 
-def _make_private(directory: Path) -> bool:
+def _make_private(directory: str) -> bool:
     """Make a directory that is ours alone; say whether that could be had."""
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        status = directory.lstat()
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+        status = os.lstat(directory)
     except OSError:
         return False
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         return False  # somebody else's, or a planted link
     if status.st_mode & 0o077:
-        directory.chmod(0o700)
+        os.chmod(directory, 0o700)
     return os.access(directory, os.W_OK | os.X_OK)
 
 
@@ -89,40 +90,40 @@ def create(session: str) -> Places:
         OSError: no directory could be had; the text names those that were tried.
     """
     for base in bases():
-        directory = base / session
-        if len(os.fsencode(directory / "head.sock")) > SOCKET_PATH_MAX:
+        directory = f"{base}/{session}"
+        places = Places(
+            directory=directory,
+            socket=f"{directory}/head.sock",
+            store=f"{SHARED_MEMORY}/burrow-{os.getuid()}-{session}",
+            spill=f"{directory}/spill",
+            log=f"{directory}/head.log",
+        )
+        if len(os.fsencode(places.socket)) > SOCKET_PATH_MAX:
             continue
         if not _make_private(base):
             continue
-        directory.mkdir(mode=0o700)
-        (directory / "spill").mkdir(mode=0o700)
-        store = SHARED_MEMORY / f"burrow-{os.getuid()}-{session}"
-        if not (os.access(SHARED_MEMORY, os.W_OK) and _make_private(store)):
-            store = directory / "store"
-            store.mkdir(mode=0o700)
-        return Places(
-            directory=str(directory),
-            socket=str(directory / "head.sock"),
-            store=str(store),
-            spill=str(directory / "spill"),
-            log=str(directory / "head.log"),
-        )
-    tried = ", ".join(str(b) for b in bases())
+        os.mkdir(directory, 0o700)
+        os.mkdir(places.spill, 0o700)
+        if not (os.access(SHARED_MEMORY, os.W_OK) and _make_private(places.store)):
+            places = msgspec.structs.replace(places, store=f"{directory}/store")
+            os.mkdir(places.store, 0o700)
+        return places
+    tried = ", ".join(bases())
     msg = f"no private directory for the burrow could be made; tried {tried}; set TMPDIR"
     raise OSError(msg)
 
 
 def write_file(places: Places, file: BurrowFile) -> None:
     """Publish the connection file, whole or not at all."""
-    path = Path(places.directory) / FILE_NAME
-    partial = path.with_suffix(".partial")
+    path = f"{places.directory}/{FILE_NAME}"
+    partial = f"{path}.partial"
     descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(msgspec.json.encode(file))
-    partial.rename(path)
+    os.rename(partial, path)
 
 
-def read_file(path: Path) -> BurrowFile:
+def read_file(path: str) -> BurrowFile:
     """Read a connection file.
 
     Raises:
@@ -141,33 +142,38 @@ def read_file(path: Path) -> BurrowFile:
             raise
         msg = f"cannot read {path}: {error}"
         raise ConnectionError(msg) from None
-    return msgspec.structs.replace(file, path=str(path))
+    return msgspec.structs.replace(file, path=path)
 
 
 def list_burrows() -> list[BurrowFile]:
     """Return this user's burrows whose head lives."""
+    return [file for file in _files() if is_alive(file.head_pid, file.head_start)]
+
+
+def _files() -> list[BurrowFile]:
+    """Read all connection files of this user that can be read."""
     found = []
     for base in bases():
-        for path in sorted(base.glob(f"*/{FILE_NAME}")):
+        try:
+            names = sorted(os.listdir(base))
+        except OSError:
+            continue  # nothing was ever started there
+        for name in names:
             with contextlib.suppress(ConnectionError):
-                file = read_file(path)
-                if is_alive(file.head_pid, file.head_start):
-                    found.append(file)
+                found.append(read_file(f"{base}/{name}/{FILE_NAME}"))
     return found
 
 
 def remove(directory: str, store: str) -> None:
     """Remove a session's directories and all that is in them."""
+    import shutil  # noqa: PLC0415  # with three compression libraries, at the end
+
     for path in (store, directory):
         shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_dead() -> None:
     """Remove what burrows left whose head died without cleaning up."""
-    alive = {file.session for file in list_burrows()}
-    for base in bases():
-        for path in base.glob(f"*/{FILE_NAME}"):
-            with contextlib.suppress(ConnectionError):
-                file = read_file(path)
-                if file.session not in alive:
-                    remove(str(path.parent), file.store)
+    for file in _files():
+        if not is_alive(file.head_pid, file.head_start):
+            remove(os.path.dirname(file.path), file.store)

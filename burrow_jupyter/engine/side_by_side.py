@@ -19,7 +19,7 @@ from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.limits import ACTOR_MAX_CONCURRENCY_ASYNC
 from burrow_jupyter.engine import current, serialization
 from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import TERMINATE, Call, unknown_group
+from burrow_jupyter.engine.execute import Call, unknown_group
 
 if TYPE_CHECKING:
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
@@ -68,7 +68,7 @@ class SideBySide:
             self._end(call, messages.Done(run.task_id, [], EngineError(text)))
             return
         self._calls[run.task_id] = call
-        if run.method == TERMINATE:
+        if run.method == messages.TERMINATE:
             threading.Thread(target=self._terminate, args=(call,), daemon=True).start()
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(self._spawn, call, self._limits[group])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import secrets
 import socket
 import struct
 import sys
@@ -51,7 +50,7 @@ def encode_frame(batch: list[Any]) -> bytearray:
 
 def new_key() -> bytes:
     """Return a fresh session key."""
-    return secrets.token_bytes(KEY_BYTES)
+    return os.urandom(KEY_BYTES)
 
 
 def _proof(key: bytes, first: bytes, second: bytes, side: bytes) -> bytes:
@@ -60,7 +59,7 @@ def _proof(key: bytes, first: bytes, second: bytes, side: bytes) -> bytes:
 
 def make_challenge() -> bytes:
     """Return what the head says first to a new connection."""
-    return MAGIC + secrets.token_bytes(NONCE_BYTES)
+    return MAGIC + os.urandom(NONCE_BYTES)
 
 
 def check_proof(key: bytes, challenge: bytes, answer: bytes) -> bytes:
@@ -122,7 +121,7 @@ def connect(path: str, key: bytes, timeout_s: float = AUTH_TIMEOUT_S) -> socket.
 
 def _prove(sock: socket.socket, key: bytes) -> None:
     challenge = _read_exactly(sock, CHALLENGE_BYTES)
-    mine = secrets.token_bytes(NONCE_BYTES)
+    mine = os.urandom(NONCE_BYTES)
     nonce = challenge[len(MAGIC) :]
     sock.sendall(MAGIC + mine + _proof(key, nonce, mine, b"client"))
     answer = _read_exactly(sock, 32)

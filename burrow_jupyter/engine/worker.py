@@ -31,7 +31,6 @@ from burrow_jupyter.engine.current import ExitActor
 from burrow_jupyter.engine.debugging import Debugging
 from burrow_jupyter.engine.door import Door
 from burrow_jupyter.engine.execute import (
-    TERMINATE,
     Call,
     OpenMpThreads,
     arguments,
@@ -310,7 +309,7 @@ class Worker:
         if self._side_by_side is not None:
             self._side_by_side.submit(run, options)
             return
-        if self.actor is not None and run.method == TERMINATE:
+        if self.actor is not None and run.method == messages.TERMINATE:
             self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
             self.leave_actor("it was ended by __ray_terminate__()")
             return
