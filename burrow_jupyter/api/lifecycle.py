@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -257,21 +258,35 @@ def show_output(backend: Backend) -> None:
         return
 
     def printed(message: Any) -> None:
-        stream = sys.stderr if message.stream == "stderr" else sys.stdout
         if message.stream == DISPLAY:
             displayed = msgspec.json.decode(message.data, type=Displayed)
-            text = f"{displayed.data.get('text/plain', '')}\n"
+            _write("stdout", f"{displayed.data.get('text/plain', '')}\n")
         else:
-            text = message.data.decode(errors="replace")
-        stream.write(text)
-        stream.flush()
+            _write(message.stream, message.data.decode(errors="replace"))
 
     def noticed(message: Any) -> None:
-        sys.stderr.write(f"{message.text}\n")
+        _write("stderr", f"{message.text}\n")
 
     client.on_printed = printed
     client.on_notice = noticed
-    Debugger(backend, client, lambda run_id, text: print(text, file=sys.stderr))  # noqa: T201  # where failures go
+    Debugger(backend, client, lambda run_id, text: _write("stderr", f"{text}\n"))
+
+
+def _write(name: str, text: str) -> None:
+    """Write to this process's own output, as it is now; without one, nowhere.
+
+    Called by whoever reads what the head sends, who must not end because the program has
+    closed or replaced its output meanwhile, or nobody reads it (a closed pipe).
+    """
+    for _ in range(2):  # once more: it may have been replaced between the look and the write
+        stream = getattr(sys, name)
+        with contextlib.suppress(Exception):  # whatever the program has put in its place
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:  # an output of few characters
+                stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+            stream.flush()
+            return
 
 
 before_open: list[Any] = []

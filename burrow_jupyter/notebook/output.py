@@ -163,7 +163,16 @@ class Output:
 
     def _print(self, run: Run | None, name: str, text: str) -> None:
         current = run is None or run.active or self._kernel is None
-        stream: Any = getattr(sys, name) if current else self._streams[name]
+        own = self._streams[name]
+        stream: Any = getattr(sys, name) if current else own
+        try:
+            self._write(stream, run, name, text, current=current)
+        except Exception:  # noqa: BLE001  # whatever a cell has put in its place, or closed
+            # Nobody could tell the user better, and who reads what the head sends must go on.
+            with contextlib.suppress(Exception):
+                self._write(own, run, name, text, current=current)
+
+    def _write(self, stream: Any, run: Run | None, name: str, text: str, *, current: bool) -> None:
         if run is not None and hasattr(stream, "set_thread_parent"):  # from ipykernel 7.4 on
             token = stream.set_thread_parent(run.parent)
             try:

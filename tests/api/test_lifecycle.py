@@ -114,6 +114,38 @@ def test_nothing_is_left_of_a_driver_that_ends(ending, tmp_path):
     wait_until(lambda: not Path(directory).exists(), 5, "the directory to be gone")
 
 
+def test_output_that_cannot_be_written_ends_nobody(tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import io, sys, burrow\n"
+        "@burrow.remote\n"
+        "def say(text):\n"
+        "    print(text, flush=True)\n"
+        "    return text\n"
+        "class Odd:\n"
+        "    def write(self, text): raise RuntimeError(text)\n"
+        "burrow.init(num_cpus=1)\n"
+        "own, closed = sys.stdout, io.StringIO()\n"
+        "closed.close()\n"
+        "for sys.stdout in (None, closed, Odd()):\n"
+        "    assert burrow.get(say.remote('lost')) == 'lost'\n"
+        "sys.stdout = own\n"
+        "sys.stdout.reconfigure(encoding='ascii')\n"
+        "burrow.get(say.remote('caf\u00e9'))\n"
+        "burrow.get(say.remote('shown'))\n",
+        encoding="utf-8",
+    )
+    result = subprocess.run(
+        [sys.executable, "-X", "utf8", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "caf\\xe9\nshown\n"
+
+
 def test_a_dead_head_is_an_error_and_not_a_hang():
     burrow.init(num_cpus=1)
     ref = same.remote(1)

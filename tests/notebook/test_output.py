@@ -104,6 +104,18 @@ def test_captured_cells_capture_their_tasks(cells: Kernel):
     assert cells.run_ok("print(said.stdout, end='')").stdout == "quiet\n"
 
 
+def test_an_output_that_cannot_be_written_to_loses_no_line(cells: Kernel):
+    cells.run_ok(SAY)
+
+    run = cells.run_ok(
+        "import contextlib, io\nclosed = io.StringIO(); closed.close()\n"
+        "with contextlib.redirect_stdout(closed):\n    burrow.get(say.remote('kept'))\n"
+        "burrow.get(say.remote('and on'))"
+    )
+
+    assert run.stdout == "kept\nand on\n"
+
+
 def test_many_lines_of_many_tasks_each_arrive_once_under_their_cell(cells: Kernel):
     cells.run_ok(
         "@burrow.remote\ndef lines(cell, task):\n    for n in range(100): print(cell, task, n)"
