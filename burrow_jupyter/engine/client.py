@@ -72,6 +72,10 @@ INTERRUPT_TICK_S = 0.1
 began to wait. (What would end the wait, a wakeup descriptor, is the user's event loop's.)"""
 LED_TICK_S = 0.1
 """How often the attendant looks while somebody else reads."""
+REUSE_MAX_WAIT_S = 0.001
+"""Longest wait for a segment on its way back: the head answers within 0.2 ms."""
+FRESH_BYTES_PER_S = 5e9
+"""What a fresh segment costs more than a warm one, which bounds the wait for small ones."""
 WARM_KEEP_BYTES = 512 * 1024 * 1024
 """Freed shared memory that one process keeps warm for its next objects."""
 
@@ -262,6 +266,7 @@ class Client:
             keep_bytes=min(WARM_KEEP_BYTES, welcome.info.get("store_bytes", WARM_KEEP_BYTES) // 4),
             capacity_bytes=welcome.info.get("store_bytes"),
             on_fallback=lambda text: self._on_notice(messages.Notice(text)),
+            fetch_due=self._fetch_due,
         )
         self.reader = SegmentReader(self.files, self.unmapped)
         self._attendant = threading.Thread(
@@ -457,8 +462,23 @@ class Client:
             if counts[1] > 0:
                 return
             del self._segments[name]
+        self.writer.expect(name)
         if counts[0]:
             self.unsent.append(messages.Unmapped([name] * counts[0]))
+
+    def _fetch_due(self, capacity_bytes: int) -> None:
+        """Tell the head what we let go, and wait a moment for a segment that it returns."""
+        if self.dropped or self.unmapped:
+            self.flush()
+        if not self.writer.is_due(capacity_bytes):
+            return
+        with contextlib.suppress(ConnectionLost):
+            back = self.wait_until(
+                lambda: not self.writer.is_due(capacity_bytes),
+                min(REUSE_MAX_WAIT_S, capacity_bytes / FRESH_BYTES_PER_S),
+            )
+            if not back:
+                self.writer.expect_none()
 
     def receive_value(self, value: Value | None) -> None:
         """Count a value that came in a message, before anything else is done with it."""
@@ -741,7 +761,8 @@ class Client:
         if self.on_notice is not None:
             self.on_notice(message)
         else:
-            sys.stderr.write(f"{message.text}\n")
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
+                sys.stderr.write(f"{message.text}\n")
 
     def _on_give_up(self, message: messages.GiveUp) -> None:
         self._given_up[message.task_id] = message.failure

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import burrow
+from burrow_jupyter.api import context
+from burrow_jupyter.engine import client
 from helpers.gates import pass_gate
 from helpers.wait import wait_until
 
@@ -80,6 +83,32 @@ def test_an_array_outlives_its_ref_and_its_segment_is_not_overwritten():
 
     assert [int(a[0]) for a in arrays] == list(range(8))
     assert all((a == a[0]).all() for a in arrays)
+
+
+def test_a_loop_that_puts_and_drops_writes_into_one_segment(monkeypatch):
+    monkeypatch.setattr(client, "REUSE_MAX_WAIT_S", 20)
+    monkeypatch.setattr(client, "FRESH_BYTES_PER_S", 1)
+    value = np.zeros(1_000_000)
+    memory = Path(context.current_or_none().client.files.memory_dir)
+    segments = set()
+    for _ in range(10):
+        ref = burrow.put(value)
+        segments |= {path.name for path in memory.glob("c*-*")}
+        del ref
+    assert len(segments) == 1
+
+
+def test_what_others_still_look_into_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(client, "REUSE_MAX_WAIT_S", 0.01)
+    held = hold.remote(str(tmp_path / "gate"))
+    ref = burrow.put(np.ones(1_000_000))
+    later = same.options(num_cpus=2).remote(ref)  # waits behind the held task, with the object
+    del ref
+    for _ in range(3):
+        burrow.put(np.zeros(1_000_000))
+    (tmp_path / "gate").touch()
+    assert burrow.get(held) == "held"
+    assert burrow.get(later).sum() == 1_000_000
 
 
 def test_refs_that_a_task_returns_stay_alive():

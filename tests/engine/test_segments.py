@@ -244,6 +244,36 @@ def test_names_that_are_not_ours_are_left_alone(files):
     assert os.listdir(files.memory_dir) == [other]
 
 
+def test_a_large_object_waits_for_what_is_due_and_small_ones_do_not(files):
+    asked = []
+
+    def fetch(capacity_bytes):
+        asked.append(writer.is_due(capacity_bytes))
+        if asked[-1]:
+            writer.reuse([large])
+
+    writer = make_writer(files, fetch_due=fetch)
+    large = put(writer, b"1" * MB)
+    small = put(writer, b"1" * 1000)
+    assert asked == [False]  # asked for the first large one, and nothing was due
+
+    writer.expect(large)
+    writer.expect(small)
+    assert not writer.is_due(1000)  # it costs less than to wait for it
+    assert not writer.is_due(2 * MB)
+    assert put(writer, b"2" * 1000) != small
+    assert put(writer, b"2" * MB) == large
+    assert asked == [False, True]
+    assert not writer.is_due(MB)
+
+    writer.expect(large)
+    writer.expect_none()
+    assert not writer.is_due(MB)
+    writer.expect(large)
+    writer.unlink(large)
+    assert not writer.is_due(MB)
+
+
 def test_a_kept_segment_removed_behind_our_back_is_replaced(files, reader):
     writer = make_writer(files)
     name = put(writer, b"1" * MB)
