@@ -70,10 +70,17 @@ def _actors(size: int) -> Measured:
     created = time.perf_counter() - began
     adds = [actor.add.remote for actor in actors]
 
-    def once() -> None:
+    def few() -> None:  # with many actors mostly the wake-ups of their processes
         burrow.get([adds[number % size](1) for number in range(BATCH)])
 
-    return {"us": 1e6 * duration(once) / BATCH, "create_ms": 1000 * created / size}
+    def many() -> None:
+        burrow.get([adds[number % size](1) for number in range(BATCH * size)])
+
+    return {
+        "us": 1e6 * duration(many) / (BATCH * size),
+        "few_us": 1e6 * duration(few) / BATCH,
+        "create_ms": 1000 * created / size,
+    }
 
 
 def _refs(size: int) -> Measured:

@@ -72,6 +72,10 @@ INTERRUPT_TICK_S = 0.1
 began to wait. (What would end the wait, a wakeup descriptor, is the user's event loop's.)"""
 LED_TICK_S = 0.1
 """How often the attendant looks while somebody else reads."""
+REST_AFTER_S = 5.0
+REST_TICK_S = 1.0
+"""After so long without activity, while somebody else reads, it looks so seldom: for what child
+processes may have written. Whoever ends the reading wakes it."""
 REUSE_MAX_WAIT_S = 0.001
 """Longest wait for a segment on its way back: the head answers within 0.2 ms."""
 FRESH_BYTES_PER_S = 5e9
@@ -188,6 +192,7 @@ class Client:
         self._followers = 0
         self._led_at = 0.0
         self._lazy = False
+        self._rests = False
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_w, False)
         self._poll = select.poll()
@@ -672,6 +677,8 @@ class Client:
     def _leave(self) -> None:
         self._led_at = monotonic()
         self._lead.release()
+        if self._rests:  # looked at after the release, as it is set before the look at the lock
+            self.kick()
         if self._followers:
             with self._news:
                 self._news.notify_all()
@@ -694,6 +701,8 @@ class Client:
                     pass
             finally:
                 self._lead.release()
+            if self._rests:  # as in `_leave`
+                self.kick()
             if self._followers:
                 with self._news:
                     self._news.notify_all()
@@ -1122,8 +1131,10 @@ class Client:
         active = self.direct is not None and self.direct.attend(now)
         if (active or self._has_news()) and now - self._last_flush > BATCH_MAX_DELAY_S:
             self.flush()
+        active_at = max(self._led_at, self._last_flush)
+        self._rests = now - max(active_at, self._heard_at) > REST_AFTER_S
         led = self._lead.locked()
-        busy = now - max(self._led_at, self._last_flush) < QUIET_S
+        busy = now - active_at < QUIET_S
         poll = select.poll()
         poll.register(self._wake_r, select.POLLIN)
         if busy or active or (self.unsent and not led):
@@ -1131,7 +1142,7 @@ class Client:
             # two threads that want the interpreter at once cost more than a hundred microseconds.
             timeout_s: float | None = TICK_S
         elif led:
-            timeout_s = LED_TICK_S
+            timeout_s = REST_TICK_S if self._rests else LED_TICK_S
         else:
             timeout_s = None
         if not led and (timeout_s is None or self._awaited):
@@ -1146,7 +1157,7 @@ class Client:
                 self._lazy = False
                 return
         ready = poll.poll(None if timeout_s is None else timeout_s * 1000)
-        self._lazy = False
+        self._lazy = self._rests = False
         if any(fd == self._wake_r for fd, _ in ready):
             os.read(self._wake_r, 4096)
         if not self._closed and not led:

@@ -26,7 +26,7 @@ _get_ident = threading.get_ident
 class Shield:
     """The shield of one process's main thread."""
 
-    __slots__ = ("_before", "_handler", "_main", "_on", "_open", "_pending", "own")
+    __slots__ = ("_before", "_handler", "_main", "_on", "_open", "_pending", "own", "raises")
 
     def __init__(self) -> None:
         self._main = threading.main_thread().ident
@@ -37,6 +37,8 @@ class Shield:
         self._pending: Callable[[], object] | None = None
         self.own = False
         """Whether this process's own handlers ask us (see `take`), so that none is replaced."""
+        self.raises: Callable[[], bool] | None = None
+        """Says whether they would raise now; `None`: an interrupt may always come."""
 
     def enter(self) -> bool:
         """Begin a section; say whether the caller is to `leave` it: not inside of another."""
@@ -67,14 +69,14 @@ class Shield:
     def open(self) -> bool:
         """Let interrupts through, around a call that waits. Raises what came before.
 
-        Says whether interrupts come to this thread: then the call must have a bound, for one
+        Says whether interrupts may come to this thread: then the call must have a bound, for one
         that comes between Python's last look and the system call ends no wait by itself.
         """
         if _get_ident() != self._main:
             return False
         self._open = True
         self.check()
-        return True
+        return self.raises is None or self.raises()
 
     def close(self) -> None:
         """Let nothing through any more."""

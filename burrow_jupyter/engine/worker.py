@@ -89,6 +89,7 @@ class Worker:
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
         self.client.shield.own = True
+        self.client.shield.raises = lambda: self._in_user
         self.journal = Journal(self.client.files.memory_dir, worker_id)
         self.output = Output(self.client, self.journal, worker_id)
         self.debugging = Debugging(self.client)
