@@ -63,6 +63,8 @@ def arguments(
             seeds.begin(loaded[_PLAIN])
         if packed.segment:
             client.release_segment(packed.segment)
+    if not slots:
+        return args, kwargs
     for slot, value in zip(slots, values, strict=True):
         assert value is not None, "the head sends a task when its arguments are there"
         client.receive_value(value)
@@ -358,7 +360,7 @@ class OpenMpThreads:
 
     def __init__(self, shape: resources.Shape) -> None:
         self._count = 0
-        if shape != _ONE_CPU:
+        if shape and shape != _ONE_CPU:
             cpus = dict(shape).get(resources.CPU, 0) // resources.UNIT
             if cpus > 1 and "BURROW_USER_OMP" not in os.environ:
                 self._count = cpus

@@ -60,7 +60,7 @@ class Journal:
     def note(self, frame: bytes | bytearray) -> None:
         """Keep a message that is not sent yet; there is room for a batch of small ones."""
         start = _HEAD.size + self._end
-        self._map[start : start + len(frame)] = bytes(frame)
+        self._map[start : start + len(frame)] = frame
         self._end += len(frame)
         _ID.pack_into(self._map, 8, self._end)
 

@@ -352,7 +352,7 @@ class Worker:
             # Between short tasks of one cell nobody could tell whose C code has written what.
             self._modules.note()
             self.output.end_of_call(now)
-        if len(done.values) == 1:
+        if self.actor is None and len(done.values) == 1:
             self._keep_made(run.task_id, done.values[0])
         self._end_task(done, flush=self._exiting)
         call.forget()
@@ -505,7 +505,7 @@ class Worker:
             or client.dropped
             or self._unsent >= BATCH_MAX_MESSAGES - 1
             or monotonic() - client._last_flush > BATCH_MAX_DELAY_S  # noqa: SLF001
-            or any(v.contained or v.segment for v in done.values)
+            or not _is_plain(done.values)
         ):
             self._send()
             return
@@ -568,3 +568,11 @@ class Worker:
         self._exiting = True
         self.client.post(messages.ActorExit(current.facts.actor_id, reason))
         self.client.flush()
+
+
+def _is_plain(values: list[Value]) -> bool:
+    """Say whether results are in their message, whole, and hold no refs."""
+    for value in values:  # noqa: SIM110  # a generator costs four times as much
+        if value.contained or value.segment:
+            return False
+    return True
