@@ -66,8 +66,10 @@ class ObjectRef(Ref, Generic[T_co]):
         return ref
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # half-made, or the interpreter is going down
+        try:  # noqa: SIM105  # `suppress` costs 0.4 us
             self._backend.drop(self.id)
+        except Exception:  # noqa: BLE001, S110  # half-made, or the interpreter is going down
+            pass
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ObjectRef):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from burrow_jupyter.engine.launch import Launched
 
 _dump = serialization.dump
+_dump_plain = serialization.dump_plain
+PLAIN_TYPES = serialization.PLAIN_TYPES
 _NOTHING: list[Any] = []
 Submit, Call = messages.Submit, messages.Call
 
@@ -130,12 +132,19 @@ class LocalBackend:
         """Pickle arguments; refs among them become dependencies."""
         deps: list[int] = []
         slots: list[int | str] = []
+        plain = not seeds.active
         for position, value in enumerate(args):
+            if type(value) in PLAIN_TYPES:
+                continue
+            plain = False
             if isinstance(value, Ref):
                 self._check(value)
                 deps.append(value.id)
                 slots.append(position)
         for key, value in kwargs.items():
+            if type(value) in PLAIN_TYPES:
+                continue
+            plain = False
             if isinstance(value, Ref):
                 self._check(value)
                 deps.append(value.id)
@@ -144,6 +153,8 @@ class LocalBackend:
             args = tuple(None if isinstance(a, Ref) else a for a in args)
             kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
         try:
+            if plain:
+                return _dump_plain((args, kwargs), self.client.writer), deps, slots
             seed = seeds.for_next_call() if seeds.active else 0
             packed = (args, kwargs, seed) if seed else (args, kwargs)
             return _dump(packed, self.client.writer), deps, slots

@@ -76,10 +76,7 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
         StoreFullError: neither shared memory nor disk has room.
     """
     if type(value) in PLAIN_TYPES:
-        data = _dumps(value, 5)
-        if len(data) <= INLINE_MAX_BYTES or writer is None:
-            return Value(data)
-        return _store(data, [], [], writer)
+        return dump_plain(value, writer)
     outer = _collector.ids
     ids: list[int] = []
     _collector.ids = ids
@@ -92,6 +89,14 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
     if not buffers and (len(data) <= INLINE_MAX_BYTES or writer is None):
         return Value(data, [], "", 0, ids)
     return _store(data, buffers, ids, writer)
+
+
+def dump_plain(value: Any, writer: SegmentWriter | None) -> Value:
+    """Pickle what is built of `PLAIN_TYPES`, dicts and tuples alone: 1 us less than `dump`."""
+    data = _dumps(value, 5)
+    if len(data) <= INLINE_MAX_BYTES or writer is None:
+        return Value(data)
+    return _store(data, [], [], writer)
 
 
 class PickledCode(NamedTuple):

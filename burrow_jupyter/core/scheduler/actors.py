@@ -176,7 +176,8 @@ def enter(
     task.actor = actor
     actor.refs += 1
     actor.calls += 1
-    state.actor_changed(actor)
+    if state.observed:
+        state.actor_changed(actor)
     if task.parent and tasks.is_orphan(state, task):
         tasks.fail(state, task, Cancelled(task.id, task.options.name))
         return None
@@ -258,7 +259,8 @@ def note_sent(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     task.worker = worker
     actor.sent[task.id] = task
     worker.assigned[task.id] = task
-    state.worker_changed(worker)
+    if state.observed:
+        state.worker_changed(worker)
 
 
 def on_done(state: State, worker: WorkerRecord, actor: ActorRecord, message: messages.Done) -> None:

@@ -82,13 +82,18 @@ def hold(state: State, client: ClientRecord, ids: list[int]) -> None:
 
 def drop(state: State, client: ClientRecord, ids: Iterable[int]) -> None:
     """A client holds these no more."""
-    held = client.held
-    gone = []
+    held, records = client.held, state.objects
     for any_id in ids:
-        if any_id in held:
-            held.remove(any_id)
-            gone.append(any_id)
-    unpin(state, gone)
+        if any_id not in held:
+            continue
+        held.remove(any_id)
+        record = records.get(any_id)
+        if record is None:  # an actor, mostly
+            unpin(state, (any_id,))
+            continue
+        record.refs -= 1
+        if record.refs == 0 and record.state is not ObjectState.PENDING:
+            free(state, record)
 
 
 def free(state: State, record: ObjectRecord) -> None:
@@ -99,7 +104,9 @@ def free(state: State, record: ObjectRecord) -> None:
     if value is None:
         unpin(state, contained_in(record.failure))
         return
-    _release(state, value)
+    state.inline_bytes -= len(value.data)
+    if value.segment:
+        _release_shared(state, value)
     if value.contained:
         # Depth is bounded by the nesting of containers, which pickling bounds as well,
         # save for chains that were built link by link: those go through this list.
@@ -124,8 +131,11 @@ def free(state: State, record: ObjectRecord) -> None:
 
 def _release(state: State, value: messages.Value) -> None:
     state.inline_bytes -= len(value.data)
-    if not value.segment:
-        return
+    if value.segment:
+        _release_shared(state, value)
+
+
+def _release_shared(state: State, value: messages.Value) -> None:
     state.shared_bytes -= value.size
     state.makers.pop(value.segment, None)
     _release_segment(state, value.segment)
@@ -271,8 +281,10 @@ def settle(
 
 def deliver(state: State, client: ClientRecord, record: ObjectRecord) -> None:
     """Send a client an object's value or failure."""
-    map_value(state, client, record.value)
-    state.send(client, messages.Deliver(record.id, record.value, record.failure))
+    value = record.value
+    if value is not None and value.segment:
+        map_value(state, client, value)
+    state.send(client, messages.Deliver(record.id, value, record.failure))
 
 
 # ---- get and wait --------------------------------------------------------------------

@@ -418,7 +418,7 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
             task.items,
         ),
     )
-    if task.args is not None:
+    if task.args is not None and task.args.segment:
         objects.map_value(state, client, task.args)
     if task.taken:
         state.send(client, messages.StreamCredit(task.id, task.taken))

@@ -306,8 +306,11 @@ def _end(state: State, task: TaskRecord, event: TaskEvent) -> None:
         actor.sent.pop(task.id, None)
         actor.calls -= 1
         actor.finished += 1
-        state.actor_changed(actor)
-        objects.unpin(state, [actor.id])
+        if state.observed:
+            state.actor_changed(actor)
+        actor.refs -= 1  # it stays in the records for as long as a call refers to it
+        if actor.refs == 0:
+            state.unreferenced.append(actor)
     if args is not None:
         objects.release_argument(state, args)
     if deps:
