@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 
 import pytest
 
 import burrow
-from burrow_jupyter.api.util.completion import _better_size
+from burrow_jupyter.api.util.completion import _size
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,12 +56,54 @@ def test_an_error_comes_at_its_turn_and_what_was_before_it_comes_first():
         next(calls)
 
 
-def test_batches_grow_to_a_good_size_and_shrink_back():
-    assert _better_size(1, 1, 1e-6) == 4
-    assert _better_size(1000, 1000, 0.001) == 4000
-    assert _better_size(64, 64, 6.4) == 1
-    assert _better_size(1, 1, 10) == 1
-    assert _better_size(10_000, 10_000, 0.0) == 10_000
+def test_batches_are_as_large_as_the_work_is_short():
+    assert _size(None, 1000, 2) == 1
+    assert _size(1e-7, None, 2) == 10_000
+    assert _size(1e-7, 1000, 2) == 1000
+    assert _size(1e-6, 1000, 2) == 500
+    assert _size(0.001, 100, 2) == 17
+    assert _size(0.001, None, 2) == 20
+    assert _size(0.0, None, 2) == 10_000
+    assert _size(10.0, 8, 2) == 1
+
+
+def test_calls_that_turn_out_slow_are_spread_and_each_is_made_once(tmp_path):
+    made = tmp_path / "made"
+
+    def call(x):
+        if x >= 1000:
+            time.sleep(0.03)  # noqa: TID251 the work itself
+        with made.open("ab") as file:
+            file.write(b".")
+        return x, os.getpid()
+
+    list(burrow.map(call, range(1000)))
+    results = list(burrow.map(call, range(1000, 1030)))
+
+    assert [x for x, _ in results] == list(range(1000, 1030))
+    assert len({pid for _, pid in results}) == 2
+    assert made.stat().st_size == 1030
+
+
+def test_the_second_map_of_a_function_begins_with_large_batches():
+    def twice(x):
+        return 2 * x
+
+    list(burrow.map(twice, range(1000)))
+    before = sum(row["name"] == "twice" for row in burrow.tasks())
+    assert list(burrow.map(twice, range(1000))) == [2 * x for x in range(1000)]
+
+    assert sum(row["name"] == "twice" for row in burrow.tasks()) - before <= 2
+
+
+def test_an_error_in_a_later_batch_comes_after_the_results_before_it():
+    calls = burrow.map(lambda x: 1 // (x - 500), range(1000))
+    results = []
+
+    with pytest.raises(ZeroDivisionError):
+        results.extend(calls)
+
+    assert len(results) == 500
 
 
 def test_slow_calls_are_spread_although_short_ones_are_batched():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,7 @@ from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.engine import current, errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from burrow_jupyter.core.failures import UserError
 
@@ -25,32 +26,62 @@ class Raised(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a batch."""
+    """What came of a batch: the first results, all of them unless it says otherwise."""
 
     results: list[Any]
     took_s: float
+    has_raised: bool
+    """Whether there is a `Raised` among the results."""
+
+
+STEP_MAX = 64
+"""Most calls of a batch between two looks at the clock: a look costs as much as two short calls."""
 
 
 def run_batch(
-    function: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, go_on: bool = False
+    function: Callable[..., Any],
+    items: Sequence[Any],
+    *,
+    single: bool = False,
+    go_on: bool = False,
+    within_s: float | None = None,
 ) -> Outcome:
     """Call the function with each item, on a worker.
 
     Args:
         function: the user's.
-        items: the arguments of each call.
+        items: the arguments of each call, as a tuple.
+        single: each item is the one argument itself, and not a tuple.
         go_on: make the other calls also when one has raised.
+        within_s: make no more calls after so many seconds.
     """
     began = time.perf_counter()
     results: list[Any] = []
-    for arguments in items:
+    append = results.append
+    left = iter(items)
+    has_raised = False
+    step = 1
+    while True:
+        some = left if within_s is None else itertools.islice(left, step)
         try:
-            results.append(function(*arguments))
+            if single:
+                for argument in some:
+                    append(function(argument))
+            else:
+                for arguments in some:
+                    append(function(*arguments))
         except Exception as error:  # noqa: BLE001  # the border of the user's code
-            results.append(Raised(_capture(error)))
+            append(Raised(_capture(error)))
+            has_raised = True
             if not go_on:
                 break
-    return Outcome(results, time.perf_counter() - began)
+            continue
+        if within_s is None or len(results) == len(items):
+            break
+        if time.perf_counter() - began > within_s:
+            break
+        step = min(2 * step, STEP_MAX)
+    return Outcome(results, time.perf_counter() - began, has_raised)
 
 
 def _capture(error: BaseException) -> UserError:

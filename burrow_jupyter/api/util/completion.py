@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
+import math
+import operator
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +23,16 @@ if TYPE_CHECKING:
 
 BATCH_TARGET_S = 0.02
 """Measured work in one batch of `map`: a round trip is under 5 % of it."""
+BATCH_LATE_S = 5 * BATCH_TARGET_S
+"""After so long a batch that was measured wrongly comes back, with what it has."""
 BATCH_MAX = 10_000
 BATCHES_AHEAD = 3
 """Batches under way for each CPU: enough that no worker waits for the reader."""
+SHARED_FROM_S = 0.0002
+"""Less work than this is one batch: to have several workers woken would take longer."""
+
+_paces: weakref.WeakKeyDictionary[Any, float] = weakref.WeakKeyDictionary()
+"""Seconds that a call took on average when a function was last mapped: where its next begins."""
 
 
 def as_completed(
@@ -123,8 +134,8 @@ def map(  # noqa: A001  # named after what it stands for, as in concurrent.futur
     """Do `map(function, *iterables)` on the workers, in batches of a good size.
 
     Items are read, and results made, only a little ahead of the reader: an endless iterable
-    is fine. Batches begin with one item and grow until one takes about 20 ms, so that tiny
-    calls cost little and long ones spread evenly.
+    is fine. Batches grow, from one item where the function is new, until one takes about
+    20 ms, so that tiny calls cost little and long ones spread evenly.
 
     Args:
         function: a plain function, or a remote one, whose options are used then.
@@ -157,48 +168,88 @@ def map(  # noqa: A001  # named after what it stands for, as in concurrent.futur
     if not iterables:
         msg = "map() needs at least one iterable"
         raise TypeError(msg)
-    items = zip(*iterables, strict=False)  # raises for what is no iterable, now
+    single = len(iterables) == 1
+    # Both raise for what is no iterable, now.
+    items = iter(iterables[0]) if single else zip(*iterables, strict=False)
     given.setdefault("name", getattr(plain, "__name__", type(plain).__name__))
-    batch = remote(**given)(functools.partial(run_batch, plain))
-    return _in_batches(batch, items, batch_size, ordered=ordered)
+    within_s = None if batch_size else BATCH_LATE_S
+    calls = functools.partial(run_batch, plain, single=single, within_s=within_s)
+    hints = [hint for one in iterables if (hint := operator.length_hint(one, -1)) >= 0]
+    left = min(hints) if hints else None
+    batches = _batches(remote(**given)(calls), plain, items, left, batch_size, ordered=ordered)
+    return itertools.chain.from_iterable(batches)
 
 
-def _in_batches(
+def _batches(
     batch: RemoteFunction[Any, Any],
-    items: Iterator[tuple[Any, ...]],
-    size: int | None,
+    plain: Callable[..., Any],
+    items: Iterator[Any],
+    left: int | None,
+    fixed: int | None,
     *,
     ordered: bool,
-) -> Iterator[Any]:
-    backend = context.backend()
-    most = BATCHES_AHEAD * max(1, round(backend.totals.get(resources.CPU, 1.0)))
-    count = size or 1
-    under_way: deque[refs.ObjectRef[Any]] = deque()
+) -> Iterator[list[Any]]:
+    """Yield the results, batch by batch. Args: left: how many items there are, at most."""
+    cpus = max(1, round(context.backend().totals.get(resources.CPU, 1.0)))
+    size = fixed or _size(_pace_of(plain), left, cpus)
+    under_way: deque[tuple[refs.ObjectRef[Any], list[Any]]] = deque()
+    calls, worked_s = 0, 0.0
     while True:
-        while len(under_way) < most:
-            chunk = list(itertools.islice(items, count))
+        while len(under_way) < BATCHES_AHEAD * cpus:
+            chunk = list(itertools.islice(items, size))
             if not chunk:
                 break
-            under_way.append(batch.remote(chunk))
+            under_way.append((batch.remote(chunk), chunk))
+            if left is not None:
+                left = max(0, left - len(chunk))
         if not under_way:
             return
         if not ordered:
             _bring_ready_first(under_way)
-        results, took_s = get(under_way.popleft())
-        for result in results:
-            if type(result) is Raised:
-                raise result.exception()
-            yield result
-        if size is None and results:
-            count = _better_size(count, len(results), took_s)
+        ref, chunk = under_way.popleft()
+        results, took_s, has_raised = get(ref)
+        if has_raised:
+            raised: Raised = results.pop()
+            yield results
+            raise raised.exception()
+        if fixed is None:
+            calls += len(results)
+            worked_s += took_s
+            _note_pace(plain, worked_s / calls)
+            size = min(_size(took_s / len(results), left, cpus), 4 * size)
+            rest = chunk[len(results) :]
+            pieces = [rest[start : start + size] for start in range(0, len(rest), size)]
+            again = [(batch.remote(piece), piece) for piece in pieces]
+            under_way.extendleft(reversed(again))
+        del ref, chunk  # the reader may take long
+        yield results
 
 
-def _bring_ready_first(under_way: deque[refs.ObjectRef[Any]]) -> None:
-    ready, _ = wait(list(under_way), num_returns=1)
-    under_way.rotate(-under_way.index(ready[0]))
+def _bring_ready_first(under_way: deque[tuple[refs.ObjectRef[Any], list[Any]]]) -> None:
+    refs = [ref for ref, _ in under_way]
+    ready, _ = wait(refs, num_returns=1)
+    under_way.rotate(-refs.index(ready[0]))
 
 
-def _better_size(now: int, items: int, took_s: float) -> int:
-    """Return how many items a batch is to have; it grows fourfold at most."""
-    wanted = int(BATCH_TARGET_S * items / max(took_s, 1e-9))
-    return max(1, min(wanted, 4 * now, BATCH_MAX))
+def _pace_of(function: Callable[..., Any]) -> float | None:
+    try:
+        return _paces.get(function)
+    except TypeError:  # it cannot be hashed, or not be referred to weakly
+        return None
+
+
+def _note_pace(function: Callable[..., Any], pace: float) -> None:
+    with contextlib.suppress(TypeError):  # as above
+        _paces[function] = pace
+
+
+def _size(pace: float | None, left: int | None, cpus: int) -> int:
+    """Return how many items a batch is to have, of calls that take `pace` seconds each."""
+    if pace is None:
+        return 1
+    wanted = max(1, min(int(BATCH_TARGET_S / max(pace, 1e-9)), BATCH_MAX))
+    if left is None:
+        return wanted
+    work_s = left * pace
+    shares = 1 if work_s < SHARED_FROM_S else cpus * math.ceil(work_s / (cpus * BATCH_TARGET_S))
+    return max(1, min(wanted, math.ceil(left / shares)))
