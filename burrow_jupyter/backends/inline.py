@@ -73,6 +73,9 @@ class _Actor:
 class _Client:
     """What `execute.Call` asks of a connection: values are copied, nothing is sent."""
 
+    writer = None
+    """Values stay in this process."""
+
     def __init__(self, backend: InlineBackend) -> None:
         self._backend = backend
         self.mint = backend.mint

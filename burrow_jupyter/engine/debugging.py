@@ -189,7 +189,9 @@ class Debugging:
 
     def end_of_call(self, call: Current) -> None:
         """A call has ended; a debugger that stepped through it has as well."""
-        talk = self._talks.get(call.task_id) if self._talks else None
+        if not self._talks:
+            return
+        talk = self._talks.get(call.task_id)
         if isinstance(talk, _AtBreakpoint):
             del self._talks[call.task_id]
             talk.send()

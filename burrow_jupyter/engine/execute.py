@@ -6,6 +6,7 @@ thread of an actor, or a coroutine of its loop.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import sys
@@ -17,9 +18,11 @@ from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, TimedOut
 from burrow_jupyter.core.options import DYNAMIC, STREAMING
 from burrow_jupyter.engine import current, errors, seeds
+from burrow_jupyter.engine.serialization import PLAIN_TYPES, dump_plain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from burrow_jupyter.core.failures import UserError
     from burrow_jupyter.core.messages import Value
@@ -47,24 +50,28 @@ _PLAIN = 2
 
 def arguments(
     client: Client, packed: Value | None, slots: list[int | str], values: list[Value | None]
-) -> tuple[list[Any], dict[str, Any]]:
+) -> tuple[Sequence[Any], dict[str, Any]]:
     """Unpickle arguments; those that were refs are filled in.
 
     Raises:
         Exception: whatever the user's pickles raise.
     """
-    args: list[Any] = []
+    positional: Sequence[Any] = ()
     kwargs: dict[str, Any] = {}
     if packed is not None:
-        client.receive_value(packed)
-        loaded = client.load(packed)
-        args, kwargs = list(loaded[0]), loaded[1]
+        if packed.segment or packed.sizes:
+            client.receive_value(packed)
+            loaded = client.load(packed)
+            if packed.segment:
+                client.release_segment(packed.segment)
+        else:
+            loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
+        positional, kwargs = loaded[0], loaded[1]
         if len(loaded) > _PLAIN:
             seeds.begin(loaded[_PLAIN])
-        if packed.segment:
-            client.release_segment(packed.segment)
     if not slots:
-        return args, kwargs
+        return positional, kwargs
+    args = list(positional)
     for slot, value in zip(slots, values, strict=True):
         assert value is not None, "the head sends a task when its arguments are there"
         client.receive_value(value)
@@ -141,10 +148,18 @@ class Call:
 
     def run(self) -> None:
         """Run the user's code in this thread. Raises what it raises."""
+        now = self.now
         try:
-            self._run()
+            result = self._function(*self._args, **self._kwargs)
+            if self.options.generator:
+                items = _items_of_async(result) if hasattr(result, "__anext__") else result
+                result = self._unroll(items)
+            elif type(result) not in PLAIN_TYPES and _is_coroutine(result):
+                result = self._worker.run_coroutine(_await(result))
+            self._take(result)
         finally:
-            self.now.check_leaving()
+            if now.leaving:
+                now.check_leaving()
 
     async def run_async(self) -> None:
         """Run the user's code in this loop. Raises what it raises."""
@@ -152,15 +167,6 @@ class Call:
             await self._run_async()
         finally:
             self.now.check_leaving()
-
-    def _run(self) -> None:
-        result = self._function(*self._args, **self._kwargs)
-        if self.options.generator:
-            items = _items_of_async(result) if hasattr(result, "__anext__") else result
-            result = self._unroll(items)
-        elif _is_coroutine(result):
-            result = self._worker.run_coroutine(_await(result))
-        self._take(result)
 
     async def _run_async(self) -> None:
         result = self._function(*self._args, **self._kwargs)
@@ -175,7 +181,7 @@ class Call:
     def _take(self, result: Any) -> None:
         self._result = result
         self._micros = (perf_counter_ns() - self._began) // 1000
-        self._args, self._kwargs = [], {}
+        self._args, self._kwargs = (), _NO_KWARGS
 
     # ---- generators ------------------------------------------------------------------
 
@@ -302,6 +308,8 @@ class Call:
     def _values(self) -> list[Value]:
         """Pickle the results."""
         count, result, name = self.options.num_returns, self._result, self.options.name
+        if count == 1 and type(result) in PLAIN_TYPES:
+            return [dump_plain(result, self._worker.client.writer)]
         if count == 0 or result is _SAID:
             return []
         if count in (1, STREAMING, DYNAMIC):
@@ -358,27 +366,32 @@ class OpenMpThreads:
 
     __slots__ = ("_before", "_count")
 
-    def __init__(self, shape: resources.Shape) -> None:
-        self._count = 0
-        if shape and shape != _ONE_CPU:
-            cpus = dict(shape).get(resources.CPU, 0) // resources.UNIT
-            if cpus > 1 and "BURROW_USER_OMP" not in os.environ:
-                self._count = cpus
+    def __init__(self, cpus: int) -> None:
+        self._count = cpus
 
     def __enter__(self) -> None:
-        if self._count:
-            self._before = os.environ.get("OMP_NUM_THREADS")
-            os.environ["OMP_NUM_THREADS"] = str(self._count)
+        self._before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = str(self._count)
 
     def __exit__(self, *exc: object) -> None:
-        if self._count:
-            if self._before is None:
-                os.environ.pop("OMP_NUM_THREADS", None)
-            else:
-                os.environ["OMP_NUM_THREADS"] = self._before
+        if self._before is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
+        else:
+            os.environ["OMP_NUM_THREADS"] = self._before
+
+
+def threads_for(shape: resources.Shape) -> AbstractContextManager[None]:
+    """Return what is to be entered while a call with these resources runs."""
+    if shape and shape != _ONE_CPU:
+        cpus = dict(shape).get(resources.CPU, 0) // resources.UNIT
+        if cpus > 1 and "BURROW_USER_OMP" not in os.environ:
+            return OpenMpThreads(cpus)
+    return _AS_THEY_ARE
 
 
 _ONE_CPU: resources.Shape = ((resources.CPU, resources.UNIT),)
+_AS_THEY_ARE = contextlib.nullcontext()
+_NO_KWARGS: dict[str, Any] = {}
 
 
 def repr_of(instance: Any) -> str:

@@ -32,9 +32,9 @@ from burrow_jupyter.engine.debugging import Debugging
 from burrow_jupyter.engine.door import Door
 from burrow_jupyter.engine.execute import (
     Call,
-    OpenMpThreads,
     arguments,
     repr_of,
+    threads_for,
 )
 from burrow_jupyter.engine.journal import ENTRY_MAX_BYTES, Journal
 from burrow_jupyter.engine.modules import local_modules
@@ -419,7 +419,7 @@ class Worker:
         options = call.options
         timer = options.timeout_s > 0
         try:
-            with OpenMpThreads(options.shape):
+            with threads_for(options.shape):
                 if timer:
                     signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
                 self._in_user = True
@@ -529,7 +529,7 @@ class Worker:
         processes.set_title(f"burrow::{options.class_name}")
         failure: Failure | None = None
         try:
-            with OpenMpThreads(options.shape):
+            with threads_for(options.shape):
                 cls = facts.actor_class = self.code(message.code_id)
                 args, kwargs = arguments(self.client, message.args, message.slots, message.values)
                 self._in_user = True

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.scheduler.state import State
 
-_ARRIVE = ObjectEvent.ARRIVE
+_ARRIVE, _PENDING = ObjectEvent.ARRIVE, ObjectState.PENDING
 """Named here since a member of an enum costs 60 ns to find, and every task comes by."""
 
 
@@ -92,7 +92,7 @@ def drop(state: State, client: ClientRecord, ids: Iterable[int]) -> None:
             unpin(state, (any_id,))
             continue
         record.refs -= 1
-        if record.refs == 0 and record.state is not ObjectState.PENDING:
+        if record.refs == 0 and record.state is not _PENDING:
             free(state, record)
 
 
@@ -248,7 +248,10 @@ def settle(
     task = record.task
     record.task = None
     if value is not None:
-        adopt(state, maker, value)
+        if value.segment or value.contained:
+            adopt(state, maker, value)
+        else:
+            state.inline_bytes += len(value.data)
         record.value = value
         move_object(record, _ARRIVE)
         if value.segment and task is not None:
@@ -284,7 +287,8 @@ def deliver(state: State, client: ClientRecord, record: ObjectRecord) -> None:
     value = record.value
     if value is not None and value.segment:
         map_value(state, client, value)
-    state.send(client, messages.Deliver(record.id, value, record.failure))
+    if client.peer >= 0:
+        state.sends.append((client.peer, messages.Deliver(record.id, value, record.failure)))
 
 
 # ---- get and wait --------------------------------------------------------------------

@@ -390,36 +390,37 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     """Send a task, and what the worker does not know yet of it."""
     client = worker.client
     assert client is not None, "only a worker that said hello is given work"
-    prepare(state, worker, task.run_id)
-    code = task.code
+    if state.surroundings or state.setups:
+        prepare(state, worker, task.run_id)
+    code, options_id, args = task.code, task.options_id, task.args
     code_id = 0
     if code is not None:
         code_id = code.id
-        send_code(state, worker, code_id)
-    send_options(state, worker, task.options_id)
+        if code_id not in worker.codes:
+            send_code(state, worker, code_id)
+    if options_id not in worker.options:
+        send_options(state, worker, options_id)
     values: list[messages.Value | None] = []
     for object_id in task.deps:
         value = state.objects[object_id].value
         objects.map_value(state, client, value)
         values.append(value)
-    state.send(
-        client,
-        messages.Run(
-            task.id,
-            code_id,
-            task.options_id,
-            task.method,
-            task.args,
-            task.slots,
-            values,
-            task.deps,
-            task.run_id,
-            task.attempt,
-            task.items,
-        ),
+    message = messages.Run(
+        task.id,
+        code_id,
+        options_id,
+        task.method,
+        args,
+        task.slots,
+        values,
+        task.deps,
+        task.run_id,
+        task.attempt,
+        task.items,
     )
-    if task.args is not None and task.args.segment:
-        objects.map_value(state, client, task.args)
+    state.sends.append((client.peer, message))
+    if args is not None and args.segment:
+        objects.map_value(state, client, args)
     if task.taken:
         state.send(client, messages.StreamCredit(task.id, task.taken))
 
