@@ -16,6 +16,7 @@ from typing import Any
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.scheduler import (
     actors,
+    bursts,
     deadlocks,
     direct,
     leases,
@@ -61,13 +62,23 @@ class Scheduler:
         state = self.state
         state.now = now
         client = state.peers.get(peer)
-        for message in batch:
+        at, count = 0, len(batch)
+        while at < count:
+            message = batch[at]
+            kind = type(message)
+            at += 1
             if client is None:
                 client = self._hello(peer, message)
+            elif at < count and kind in _BURSTS and type(batch[at]) is kind:
+                gone_through = _BURSTS[kind](state, client, batch, at - 1)
+                if gone_through < at:
+                    _HANDLERS[kind](state, client, message)
+                else:
+                    at = gone_through
             else:
-                handler = _HANDLERS.get(type(message))
+                handler = _HANDLERS.get(kind)
                 if handler is None:
-                    msg = f"a {client.role} may not send {type(message).__name__}"
+                    msg = f"a {client.role} may not send {kind.__name__}"
                     raise ProtocolError(msg)
                 handler(state, client, message)
             if state.woken or state.unreferenced:
@@ -393,5 +404,12 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Reclaimed: lambda state, client, m: direct.on_reclaimed(state, _worker_of(client)),
     messages.StreamCredit: lambda state, client, m: tasks.on_credit(state, m),
 }
+
+_Burst = Callable[[State, ClientRecord, Sequence[Any], int], int]
+_BURSTS: dict[type, _Burst] = {
+    messages.Submit: bursts.on_submits,
+    messages.Done: bursts.on_ends,
+}
+"""Where several come in a row: they take those that they can, and say where they have come to."""
 
 __all__ = ["ProtocolError", "Scheduler", "Settings", "TaskState"]

@@ -1,0 +1,170 @@
+"""Bursts: plain messages that come many in one frame, gone through in one loop.
+
+A loop over short calls makes frames full of `Submit`, and their workers frames full of `Done`.
+Each of these means what `tasks.on_submit` and `tasks.on_done` do with it, and whatever is special
+about one (arguments that are refs, several results, a failure, somebody who waits for it) is left
+to those. What is saved is the way there: a dozen calls of functions, and look-ups that find the
+same for each message of a frame.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.core import limits, messages
+from burrow_jupyter.core.scheduler import placement, tasks
+from burrow_jupyter.core.scheduler.records import ObjectRecord, TaskRecord, TaskState
+from burrow_jupyter.core.scheduler.transitions import (
+    ObjectEvent,
+    TaskEvent,
+    move_object,
+    move_task,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from burrow_jupyter.core.scheduler.records import ClientRecord
+    from burrow_jupyter.core.scheduler.state import State
+
+_WAITING, _LEASED = TaskState.WAITING, TaskState.LEASED
+_ARGUMENTS_READY, _FINISH = TaskEvent.ARGUMENTS_READY, TaskEvent.FINISH
+_ARRIVE = ObjectEvent.ARRIVE
+"""Named here since a member of an enum costs 60 ns to find, and every task looks at these."""
+
+
+def on_submits(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
+    """Enter the plain calls of one function that begin at `at`; return where they end."""
+    first: messages.Submit = batch[at]
+    options_id, code_id, run_id = first.options_id, first.code_id, first.run_id
+    options, code = state.options[options_id], state.codes.get(code_id)
+    if code is None or options.num_returns != 1:
+        return at
+    function = state.functions.get(options.name) or state.function_of(options)
+    counts = function.counts
+    run = state.runs.get(run_id) if run_id else None
+    all_tasks, all_objects, now = state.tasks, state.objects, state.now
+    held, unfinished = client.held, client.tasks
+    queue = placement.queue_of(state, options_id)
+    count = 0
+    for message in islice(batch, at, None):
+        if (
+            type(message) is not messages.Submit
+            or message.options_id != options_id
+            or message.code_id != code_id
+            or message.run_id != run_id
+            or message.deps
+            or message.parent
+        ):
+            break
+        args = message.args
+        if args is not None and (args.segment or args.contained):
+            break
+        task_id = message.task_id
+        task = TaskRecord(
+            task_id,
+            client,
+            code,
+            function,
+            options_id,
+            options,
+            args,
+            message.deps,
+            message.slots,
+            run_id,
+            0,
+            now,
+        )
+        record = ObjectRecord(task_id, task)
+        record.refs = 1
+        all_tasks[task_id] = unfinished[task_id] = task
+        all_objects[task_id] = record
+        held.add(task_id)
+        if run is not None:
+            run.tasks[task_id] = task
+        counts[_WAITING] += 1
+        move_task(state, task, _ARGUMENTS_READY)
+        queue.tasks.append(task)
+        count += 1
+    if count:
+        state.waiting_queues[queue] = None
+    return at + count
+
+
+def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
+    """End the plain calls of one worker that begin at `at`; return where they end."""
+    worker = client.worker
+    if worker is None or worker.actor is not None or state.wishes or state.gets:
+        return at
+    assigned, all_tasks, all_objects = worker.assigned, state.tasks, state.objects
+    runs, history, sends, now = state.runs, state.history, state.sends, state.now
+    count = 0
+    for message in islice(batch, at, None):
+        if type(message) is not messages.Done or message.failure is not None or message.unmapped:
+            break
+        task_id, values = message.task_id, message.values
+        task = assigned.get(task_id)
+        record = all_objects.get(task_id)
+        if (
+            task is None
+            or record is None
+            or len(values) != 1
+            or task.state is not _LEASED
+            or task.code is None
+            or task.deps
+            or task.direct
+            or task.unclear
+            or task.options.num_returns != 1
+            or record.refs == 0
+            or record.dependants is not None
+            or record.getters is not None
+        ):
+            break
+        value, args, owner = values[0], task.args, task.client
+        if (
+            value.segment
+            or value.contained
+            or len(value.data) > limits.PUSH_MAX_BYTES
+            or (args is not None and (args.segment or args.contained))
+            or owner.peer < 0
+            or task_id not in owner.held
+        ):
+            break
+        # Nothing about it is special. It leaves the worker ...
+        code = task.code
+        tasks.note_duration(code, message.micros)
+        code.is_light = len(value.data) <= limits.RIDE_MAX_BYTES
+        del assigned[task_id]
+        worker.load_s -= task.estimate_s
+        task.worker = None
+        # ... and the records ...
+        move_task(state, task, _FINISH)
+        if not task.started_at:
+            task.started_at = now
+        task.ended_at = now
+        del all_tasks[task_id]
+        del owner.tasks[task_id]
+        if task.run_id:
+            run = runs.get(task.run_id)
+            if run is not None:
+                run.tasks.pop(task_id, None)
+                run.ended[task.state] += 1
+                run.changed_at = now
+                run.worked_s += code.average_s
+        task.args = task.children = None
+        history.append(task)
+        # ... and its result goes to who has called.
+        record.task = None
+        record.value = value
+        state.inline_bytes += len(value.data)
+        move_object(record, _ARRIVE)
+        sends.append((owner.peer, messages.Deliver(task_id, value)))
+        count += 1
+    if count:
+        worker.finished += count
+        if len(assigned) <= 1:
+            state.held_ahead.pop(worker.id, None)
+        state.worker_changed(worker)
+        placement.after_task(state, worker)
+    return at + count
