@@ -36,6 +36,9 @@ class Play:
         ]
         self.run_id = self.driver.new_id()
         self.driver.say(messages.DefineRun(self.run_id, "cell", "", ""))
+        self.actors = [self.driver.create("A"), self.driver.create("B", out_of_order=True)]
+        for actor in self.actors:
+            self.burrow.worker_for(actor).ready()
         self.made: list[int] = []
         self.at_hand: set[int] = set()
         """Results that workers keep for those that ride behind them."""
@@ -57,6 +60,23 @@ class Play:
             [0] if deps else [],
             choose([0, 0, 0, self.run_id]),
             choose([0, 0, 0, 0, *self.burrow.running()]),
+        )
+
+    def call(self) -> messages.Call:
+        choose = self.random.choice
+        deps = [choose(self.made)] if self.made and self.random.random() < 0.1 else []
+        task = self.driver.new_id()
+        self.made.append(task)
+        return messages.Call(
+            task,
+            choose([*self.actors * 20, 7]),
+            "method",
+            choose(self.options[:1] * 9 + self.options[4:]),
+            choose([None, Value(b"args")]),
+            deps,
+            [0] if deps else [],
+            choose([0, 0, 0, self.run_id]),
+            max_task_retries=choose([0, 1]),
         )
 
     def other(self) -> object:
@@ -88,6 +108,9 @@ class Play:
     def play(self) -> Burrow:
         for _ in range(30):
             self.driver.say(*(self.submit() for _ in range(self.random.randrange(1, 20))))
+            self.driver.say(*(self.call() for _ in range(self.random.randrange(1, 20))))
+            if self.random.random() < 0.1 and self.actors:
+                self.driver.kill(self.random.choice(self.actors), no_restart=True)
             if self.random.random() < 0.3:
                 self.driver.say(self.other(), self.submit(), self.submit())
             for worker in list(self.burrow.workers.values()):
@@ -119,6 +142,27 @@ def test_a_frame_says_the_same_whether_it_is_gone_through_in_one_loop_or_not(mon
         assert told(at_once) == told(one_by_one), f"seed {seed}"
         for counts in ("dirty_functions", "dirty_tasks", "dirty_workers"):
             assert set(getattr(at_once.state, counts)) == set(getattr(one_by_one.state, counts))
+
+
+def test_a_thousand_calls_of_an_actor_are_sent_on_and_ended():
+    burrow = Burrow(cpus=1)
+    driver = burrow.driver()
+    actor = driver.create("A")
+    worker = burrow.worker_for(actor)
+    worker.ready()
+    options = driver._options(TaskOptions("A.m", "A.m"))
+    ids = [driver.new_id() for _ in range(1000)]
+
+    driver.say(*(messages.Call(one, actor, "m", options) for one in ids))
+    runs, worker.runs = worker.runs, []
+    worker.say(*(messages.Done(run, [Value(b"value")]) for run in runs))
+    driver.drop(*ids, actor)
+
+    assert runs == ids
+    assert all(driver.value(one) == b"value" for one in ids)
+    assert not burrow.state.tasks
+    assert not burrow.state.objects
+    assert worker.heard(messages.Exit)
 
 
 def test_a_thousand_calls_are_entered_ended_and_forgotten():

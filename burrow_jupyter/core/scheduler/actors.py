@@ -194,7 +194,7 @@ def queue(state: State, actor: ActorRecord, task: TaskRecord) -> None:
         lane.append(task)
         _pump(state, actor, lane)
     else:
-        _send(state, actor, task)
+        send(state, actor, task)
 
 
 def lost_on_its_way(state: State, actor: ActorRecord, task: TaskRecord) -> None:
@@ -238,11 +238,12 @@ def _pump(state: State, actor: ActorRecord, lane: deque[TaskRecord]) -> None:
             if not unordered:
                 break
         else:
-            _send(state, actor, task)
+            send(state, actor, task)
     lane.extendleft(reversed(held))
 
 
-def _send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+def send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
+    """Send a call to the process of an actor that is alive."""
     note_sent(state, actor, task)
     assert actor.worker is not None, "an actor that is alive has a worker"
     placement.send_run(state, actor.worker, task)

@@ -1,9 +1,9 @@
 """Bursts: plain messages that come many in one frame, gone through in one loop.
 
-A loop over short calls makes frames full of `Submit`, and their workers frames full of `Done`.
-Each of these means what `tasks.on_submit` and `tasks.on_done` do with it, and whatever is special
-about one (arguments that are refs, several results, a failure, somebody who waits for it) is left
-to those. What is saved is the way there: a dozen calls of functions, and look-ups that find the
+A loop over short calls makes frames full of `Submit` or `Call`, and their workers frames full of
+`Done`. Each of these means what `tasks.on_submit`, `actors.on_call` and the `on_done` of both do
+with it, and whatever is special about one (arguments that are refs, several results, a failure,
+somebody who waits for it) is left to those. What is saved is the way there: a dozen calls of functions, and look-ups that find the
 same for each message of a frame.
 """
 
@@ -13,8 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages
-from burrow_jupyter.core.scheduler import placement, tasks
-from burrow_jupyter.core.scheduler.records import ObjectRecord, TaskRecord, TaskState
+from burrow_jupyter.core.scheduler import actors, placement, tasks
+from burrow_jupyter.core.scheduler.records import ActorState, ObjectRecord, TaskRecord, TaskState
 from burrow_jupyter.core.scheduler.transitions import (
     ObjectEvent,
     TaskEvent,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.records import ClientRecord
     from burrow_jupyter.core.scheduler.state import State
 
-_WAITING, _LEASED = TaskState.WAITING, TaskState.LEASED
+_WAITING, _LEASED, _ALIVE = TaskState.WAITING, TaskState.LEASED, ActorState.ALIVE
 _ARGUMENTS_READY, _FINISH = TaskEvent.ARGUMENTS_READY, TaskEvent.FINISH
 _ARRIVE = ObjectEvent.ARRIVE
 """Named here since a member of an enum costs 60 ns to find, and every task looks at these."""
@@ -92,11 +92,73 @@ def on_submits(state: State, client: ClientRecord, batch: Sequence[Any], at: int
     return at + count
 
 
+def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
+    """Send on the plain calls of actors that begin at `at`; return where they end."""
+    all_tasks, all_objects, all_actors = state.tasks, state.objects, state.actors
+    held, unfinished, now = client.held, client.tasks, state.now
+    options_id = run_id = -1
+    run = None
+    count = 0
+    for message in islice(batch, at, None):
+        if type(message) is not messages.Call or message.deps or message.parent or message.code_id:
+            break
+        if message.options_id != options_id:
+            options_id = message.options_id
+            options = state.options[options_id]
+            function = state.functions.get(options.name) or state.function_of(options)
+            lane = (client.id, options.concurrency_group)
+        if message.run_id != run_id:
+            run_id = message.run_id
+            run = state.runs.get(run_id) if run_id else None
+        actor, args = all_actors.get(message.actor_id), message.args
+        if (
+            actor is None
+            or actor.state is not _ALIVE
+            or actor.lanes.get(lane)
+            or options.num_returns != 1
+            or (args is not None and (args.segment or args.contained))
+        ):
+            break
+        task_id = message.task_id
+        task = TaskRecord(
+            task_id,
+            client,
+            None,
+            function,
+            options_id,
+            options,
+            args,
+            message.deps,
+            message.slots,
+            run_id,
+            0,
+            now,
+        )
+        task.method = message.method
+        task.retries = message.max_task_retries
+        task.actor = actor
+        record = ObjectRecord(task_id, task)
+        record.refs = 1
+        all_tasks[task_id] = unfinished[task_id] = task
+        all_objects[task_id] = record
+        held.add(task_id)
+        if run is not None:
+            run.tasks[task_id] = task
+        function.counts[_WAITING] += 1
+        actor.refs += 1
+        actor.calls += 1
+        state.actor_changed(actor)
+        actors.send(state, actor, task)
+        count += 1
+    return at + count
+
+
 def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
     """End the plain calls of one worker that begin at `at`; return where they end."""
     worker = client.worker
-    if worker is None or worker.actor is not None or state.wishes or state.gets:
+    if worker is None or state.wishes or state.gets:
         return at
+    actor = worker.actor
     assigned, all_tasks, all_objects = worker.assigned, state.tasks, state.objects
     runs, history, sends, now = state.runs, state.history, state.sends, state.now
     count = 0
@@ -111,7 +173,7 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
             or record is None
             or len(values) != 1
             or task.state is not _LEASED
-            or task.code is None
+            or (task.code is None) is (actor is None)
             or task.deps
             or task.direct
             or task.unclear
@@ -133,8 +195,9 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
             break
         # Nothing about it is special. It leaves the worker ...
         code = task.code
-        tasks.note_duration(code, message.micros)
-        code.is_light = len(value.data) <= limits.RIDE_MAX_BYTES
+        if code is not None:
+            tasks.note_duration(code, message.micros)
+            code.is_light = len(value.data) <= limits.RIDE_MAX_BYTES
         del assigned[task_id]
         worker.load_s -= task.estimate_s
         task.worker = None
@@ -151,7 +214,13 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
                 run.tasks.pop(task_id, None)
                 run.ended[task.state] += 1
                 run.changed_at = now
-                run.worked_s += code.average_s
+                if code is not None:
+                    run.worked_s += code.average_s
+        if actor is not None:
+            del actor.sent[task_id]
+            actor.calls -= 1
+            actor.finished += 1
+            actor.refs -= 1
         task.args = task.children = None
         history.append(task)
         # ... and its result goes to who has called.
@@ -163,8 +232,12 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
         count += 1
     if count:
         worker.finished += count
-        if len(assigned) <= 1:
+        if actor is None and len(assigned) <= 1:
             state.held_ahead.pop(worker.id, None)
+        elif actor is not None:
+            state.actor_changed(actor)
+            if actor.refs == 0:
+                state.unreferenced.append(actor)
         state.worker_changed(worker)
         placement.after_task(state, worker)
     return at + count

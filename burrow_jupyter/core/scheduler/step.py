@@ -408,6 +408,7 @@ _HANDLERS: dict[type, _Handler] = {
 _Burst = Callable[[State, ClientRecord, Sequence[Any], int], int]
 _BURSTS: dict[type, _Burst] = {
     messages.Submit: bursts.on_submits,
+    messages.Call: bursts.on_calls,
     messages.Done: bursts.on_ends,
 }
 """Where several come in a row: they take those that they can, and say where they have come to."""
