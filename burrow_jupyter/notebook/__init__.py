@@ -1,1 +1,1 @@
-"""The IPython side: magics, cells, output, widgets. Never opens a socket."""
+"""The IPython side: magics, cells, output, displays. Never opens a socket."""
