@@ -22,6 +22,7 @@ traceback. Safe from any thread.
 from __future__ import annotations
 
 import inspect
+import re
 import signal
 import sys
 import threading
@@ -52,6 +53,8 @@ __all__ = ["to_exception"]
 
 LAST_LINES = 20
 """Of a task's output that the error of its crash quotes."""
+_OUR_FRAME = re.compile(r'\s*File "([^"]*[/\\]burrow_jupyter[/\\][^"]*|<string>)", line \d+ in ')
+"""As faulthandler writes them; the program that starts the head is a string."""
 STEPS_MAX = 10
 """Tasks named between a failure and the task that could not run for it."""
 
@@ -175,15 +178,20 @@ def _crashed(failure: WorkerDied, session: int) -> exceptions.WorkerCrashedError
         text += f"\n{failure.detail}"
     elif failure.signal == signal.SIGKILL:
         text += "\nNothing in Burrow did that; often it is the system, which ran out of memory."
-    lines = failure.said.strip().splitlines()[-LAST_LINES:]
-    if lines:
-        text += "\nIts last output:\n" + "\n".join(f"  {line}" for line in lines)
-    error = exceptions.WorkerCrashedError(text)
+    error = exceptions.WorkerCrashedError(text + _last_output(failure.said))
     error.task_id = _hex(failure.task_id, session)
     error.pid = failure.pid
     error.exit_code = failure.exit_code
     error.signal = failure.signal
     return error
+
+
+def _last_output(said: str) -> str:
+    """Return what a process has said last, without our frames in the stack of a crash."""
+    lines = [line for line in said.strip().splitlines() if not _OUR_FRAME.match(line)]
+    if not lines:
+        return ""
+    return "\nIts last output:\n" + "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
 
 
 def _about_actor(class_name: str, actor_id: int, reason: str) -> str:
@@ -196,7 +204,7 @@ def _actor_died(failure: ActorDied, session: int) -> exceptions.ActorDiedError:
     text = _about_actor(failure.class_name, failure.actor_id, failure.reason)
     if failure.error is not None:
         text += f"\n{_remote_text(failure.error, session)}"
-    error = exceptions.ActorDiedError(text)
+    error = exceptions.ActorDiedError(text + _last_output(failure.said))
     error.actor_id = _hex(failure.actor_id, session)
     error.class_name = failure.class_name
     return error
@@ -306,6 +314,7 @@ class _Arrived(RayTaskError):
 
     args = BaseException.args  # E may have hidden it behind a property
     __setattr__ = object.__setattr__  # E may be a frozen dataclass
+    __getattribute__ = object.__getattribute__  # E may refuse to be looked at
 
     def __init_subclass__(cls) -> None:
         """Keep E's own hook from running: it may forbid or count subclasses."""

@@ -63,6 +63,7 @@ class ActorDied(msgspec.Struct, tag="actor", array_like=True, frozen=True, gc=Fa
     class_name: str
     reason: str
     error: UserError | None = None  # of the constructor
+    said: str = ""  # last, by a process that crashed
 
 
 class ActorUnavailable(msgspec.Struct, tag="restarting", array_like=True, frozen=True, gc=False):

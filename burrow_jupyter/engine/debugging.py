@@ -17,7 +17,6 @@ import os
 import queue
 import sys
 import threading
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages
@@ -117,8 +116,7 @@ class Debugging:
         """Let go of all kept failures that nobody looks at."""
         for task_id in [t for t in self._kept if t not in self._threads]:
             _, error = self._kept.pop(task_id)
-            for one in errors.chain_of(error):
-                traceback.clear_frames(one.__traceback__)
+            errors.clear_frames(error)
 
     # ---- what drivers want ---------------------------------------------------------------
 

@@ -267,7 +267,7 @@ def _last_lines(error: BaseException) -> str:
 
 def _one(error: BaseException, depth: int) -> str:
     """Return frames and last lines of one exception, without its causes."""
-    frames = format_frames(user_frames(error.__traceback__))
+    frames = format_frames(user_frames(_link(error, "__traceback__")))
     if FAILURE in _own(error):
         # It came from another task: its text already has that task's frames and message.
         return f"{frames}{text_of(error)}\n"
@@ -298,10 +298,11 @@ def _chain(error: BaseException, depth: int = 0) -> str:
         pieces.append(_one(at, depth))
         joint = ""
         following: BaseException | None = None
-        if at.__cause__ is not None:
-            following, joint = at.__cause__, _BECAUSE
-        elif at.__context__ is not None and not at.__suppress_context__:
-            following, joint = at.__context__, _DURING
+        cause, context = _link(at, "__cause__"), _link(at, "__context__")
+        if cause is not None:
+            following, joint = cause, _BECAUSE
+        elif context is not None and not _link(at, "__suppress_context__"):
+            following, joint = context, _DURING
         if following is not None and id(following) not in seen:
             pieces.append(joint)
         at = following
@@ -324,6 +325,11 @@ def _own(error: BaseException) -> dict[str, Any]:
     """Return the instance dictionary, past whatever the class does on attribute access."""
     found: dict[str, Any] = object.__getattribute__(error, "__dict__")
     return found
+
+
+def _link(error: BaseException, name: str) -> Any:
+    """Return `__cause__`, `__context__`, `__traceback__`, as `_own` does."""
+    return object.__getattribute__(error, name)
 
 
 def _is_static(cls: type) -> bool:
@@ -486,10 +492,10 @@ def _reduce(error: BaseException, mode: str, careful: _Careful) -> Any:
             state = {name: careful.value(value) for name, value in state.items()}
         finally:
             careful.busy.discard(id(error))
-    cause, context = error.__cause__, error.__context__
+    cause, context = _link(error, "__cause__"), _link(error, "__context__")
     if mode == "message":
         cause = context = None
-    chain = (state, cause, context, error.__suppress_context__)
+    chain = (state, cause, context, _link(error, "__suppress_context__"))
     return make, (cls, args), chain, None, None, _set_state
 
 
@@ -558,8 +564,14 @@ def load_error(pickled: bytes) -> BaseException | None:
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    """Return the failure that an exception has come from, if it has come from a task."""
+    """Return the failure that an exception has come from, if it has come from a task.
+
+    Also of an original that was raised itself, from what had arrived.
+    """
     found = _own(error).get(FAILURE)
+    arrived = _link(error, "__cause__")
+    if found is None and arrived is not None and _own(arrived).get(CAUSE) is error:
+        found = _own(arrived).get(FAILURE)
     return found if isinstance(found, (UserError, Upstream)) else None
 
 
@@ -571,8 +583,14 @@ def chain_of(error: BaseException) -> list[BaseException]:
         one = pending.pop()
         if one is not None and not any(one is known for known in chain):
             chain.append(one)
-            pending += [one.__context__, one.__cause__]
+            pending += [_link(one, "__context__"), _link(one, "__cause__")]
     return chain
+
+
+def clear_frames(error: BaseException) -> None:
+    """Let go of what the frames hold that an exception, and those behind it, came through."""
+    for one in chain_of(error):
+        traceback.clear_frames(_link(one, "__traceback__"))
 
 
 def capture(

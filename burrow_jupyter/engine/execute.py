@@ -11,7 +11,6 @@ import os
 import pickle
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages, resources
@@ -284,8 +283,7 @@ class Call:
         # An error and the frames that it came through hold each other: what these frames
         # hold would stay until a garbage collection, which an idle worker never makes.
         if not self._worker.keep(self.now, error):
-            for one in errors.chain_of(error):
-                traceback.clear_frames(one.__traceback__)
+            errors.clear_frames(error)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
         return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
 

@@ -288,8 +288,12 @@ class Worker:
             self.client.shield.take(self._raise_in_user)
 
     def _on_alarm(self, number: int, frame: Any) -> None:
-        """Raise in the task whose time is up."""
-        if self._in_user:
+        """Raise in the task whose time is up; an alarm of its own does what it does in Python."""
+        options = current.process_wide.options
+        if options is None or not options.timeout_s:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGALRM)
+        elif self._in_user:
             self.client.shield.take(self._raise_time_is_up)
 
     def _raise_in_user(self) -> None:
@@ -421,6 +425,9 @@ class Worker:
         try:
             with threads_for(options.shape):
                 if timer:
+                    signal.signal(
+                        signal.SIGALRM, self._on_alarm
+                    )  # an earlier call may have its own
                     signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
                 self._in_user = True
                 if call.now.cancelled and self.actor is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import signal
 import socket
 import threading
 
@@ -181,6 +183,21 @@ def test_8_7_an_exception_that_cannot_be_unpickled():
     assert "the text" in str(error)
 
 
+class Shy(Exception):
+    """Lets nobody look at it."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
+def test_8_7_an_exception_that_lets_nobody_look_at_it():
+    error = error_of(raises.remote(lambda: Shy("behind the stove")))
+
+    assert isinstance(error, exceptions.RayTaskError)
+    assert "behind the stove" in str(error)
+    assert burrow.get(same.remote("unharmed")) == "unharmed"
+
+
 def test_8_8_a_group_is_a_group():
     def make():
         return ExceptionGroup("both", [ValueError("one"), KeyError("two")])
@@ -270,6 +287,52 @@ def test_8_12_a_crash_of_an_actor_says_how():
     assert isinstance(error, exceptions.RayActorError)
     assert "7" in str(error)
     assert isinstance(error_of(counter.get.remote()), exceptions.ActorDiedError)
+
+
+@burrow.remote
+class Fragile:
+    def fall(self):
+        print("falling")  # noqa: T201  # what is quoted
+        os.abort()
+
+    def stand(self):
+        pass
+
+
+def test_8_12_a_crash_of_an_actor_shows_its_last_output():
+    fragile = Fragile.remote()
+
+    for call in (fragile.fall, fragile.stand):
+        text = str(error_of(call.remote()))
+        assert "SIGABRT" in text
+        assert "  falling" in text
+        assert ", line " in text  # of the native stack
+        assert "in fall" in text
+        assert "burrow_jupyter" not in text
+
+
+def test_8_12_an_alarm_of_the_tasks_own_is_no_timeout():
+    def wake():
+        signal.alarm(1)
+        threading.Event().wait(20)
+
+    with pytest.raises(exceptions.WorkerCrashedError, match="SIGALRM"):
+        burrow.get(burrow.remote(max_retries=0)(wake).remote())
+
+
+def test_8_12_a_timeout_holds_also_after_a_task_that_took_the_alarm():
+    @burrow.remote(num_cpus=2)
+    def take():
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        return os.getpid()
+
+    @burrow.remote(num_cpus=2, timeout=0.2)
+    def late():
+        threading.Event().wait(20)
+
+    assert burrow.get(take.remote())
+    with pytest.raises(exceptions.TaskTimeoutError):
+        burrow.get(late.remote())
 
 
 def test_8_12_a_crash_of_a_worker_says_how():

@@ -432,6 +432,7 @@ def death_of(actor: ActorRecord) -> ActorDied:
         actor.options.class_name,
         f"The actor {actor.options.class_name} ({short(actor.id)}) is dead: {actor.reason}.",
         error,
+        actor.said,
     )
 
 
@@ -471,6 +472,8 @@ def worker_lost(
         for task in lost:
             placement.unassign(state, worker, task)
         actor.worker = None
+        if not worker.stop_reason and worker.said_by == running:
+            actor.said = worker.said.decode(errors="replace")
         _die(state, actor, reason, None, keep_name=not worker.stop_reason)
         return
     move_actor(actor, ActorEvent.CRASH)

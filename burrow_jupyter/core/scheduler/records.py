@@ -220,6 +220,7 @@ class ActorRecord:
         "repr",
         "restarts",
         "run_id",
+        "said",
         "sent",
         "slots",
         "state",
@@ -259,6 +260,7 @@ class ActorRecord:
         self.finished = 0
         self.restarts = 0
         self.reason = ""
+        self.said = ""  # last, by its process, if that has crashed
         self.error: Failure | None = None
         self.repr = ""
 
