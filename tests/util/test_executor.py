@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import os
+import subprocess
+import sys
 import threading
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
+import weakref
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    BrokenExecutor,
+    CancelledError,
+)
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -54,7 +65,32 @@ def test_an_exception_is_of_its_own_type_and_shows_the_workers_lines(executor):
 
     with pytest.raises(ValueError, match="burnt"):
         future.result(20)
-    assert isinstance(future.exception(), ValueError)
+    error = future.exception()
+    assert type(error) is ValueError
+    assert error.args == ("burnt",)
+    assert "in fail" in str(error.__cause__)
+    assert isinstance(error.__cause__, burrow.exceptions.RayTaskError)
+
+
+def test_an_exception_that_goes_through_two_executors_shows_both(executor):
+    def outer():
+        with burrow.Executor() as inner:
+            return inner.submit(fail, "deep").result()
+
+    error = executor.submit(outer).exception(20)
+
+    assert type(error) is ValueError
+    assert "in outer" in str(error.__cause__)
+    assert "in fail" in str(error.__cause__)
+
+
+def test_a_crash_is_what_the_standard_library_calls_it_and_the_others_go_on(executor):
+    crashed, other = executor.submit(os._exit, 3), executor.submit(abs, -1)
+
+    with pytest.raises(BrokenProcessPool, match="exit code 3"):
+        crashed.result(20)
+    assert isinstance(crashed.exception(), burrow.exceptions.WorkerCrashedError)
+    assert other.result(20) == 1
 
 
 def test_what_cannot_be_pickled_fails_in_the_future(executor):
@@ -103,6 +139,23 @@ def test_callbacks_come_once_with_the_future_and_their_errors_end_nothing(execut
     assert heard == [future, future]
 
 
+def test_a_callback_that_raises_what_is_no_exception_ends_nothing(executor, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda told_of: told.append(told_of.exc_type))
+
+    def stop(_):
+        raise GeneratorExit
+
+    gate = str(tmp_path / "gate")
+    future = executor.submit(pass_gate, gate)
+    future.add_done_callback(stop)
+    leave_trace(gate)
+
+    assert future.result(20) is None
+    assert executor.submit(abs, -2).result(20) == 2
+    assert told == [GeneratorExit]
+
+
 def test_a_callback_may_submit_more(executor):
     more = []
     first = executor.submit(abs, -1)
@@ -118,6 +171,17 @@ def test_map_is_ordered_and_lazy_to_read(executor):
         x * x for x in range(40)
     ]
     assert list(executor.map(abs, [])) == []
+
+
+class Dish:
+    """Something that one can hold weakly."""
+
+
+def test_map_keeps_nothing_that_it_has_handed_out(executor):
+    for dish in executor.map(lambda _: Dish(), range(6), chunksize=3):
+        held = weakref.ref(dish)
+        del dish
+        assert held() is None
 
 
 def test_an_error_in_map_comes_at_its_turn(executor):
@@ -237,6 +301,74 @@ def test_the_initializer_runs_before_the_first_call_of_each_process(shared):
     assert values == {"warm"}
 
 
+def test_an_initializer_that_raises_breaks_the_executor(shared):
+    executor = burrow.Executor(initializer=fail, initargs=("no gas",))
+    futures = []
+    with contextlib.suppress(BrokenExecutor):  # once the first has ended
+        futures.extend(executor.submit(abs, -x) for x in range(20))
+
+    assert futures
+    for future in futures:
+        with pytest.raises(BrokenExecutor, match="no gas"):
+            future.result(20)
+    with pytest.raises(BrokenExecutor, match="no gas"):
+        executor.submit(abs, 1)
+    executor.shutdown()
+
+
+def test_processes_are_replaced(shared):
+    with burrow.Executor(1, max_tasks_per_child=2) as executor:
+        pids = [executor.submit(os.getpid).result(20) for _ in range(4)]
+
+    assert len(set(pids)) == 2
+
+
+def test_tasks_that_wait_for_calls_of_their_own_do_not_wait_for_each_other(shared):
+    def cook():
+        with burrow.Executor() as own:
+            return own.submit(pow, 2, 5).result()
+
+    with burrow.Executor() as executor:
+        assert list(executor.map(lambda _: cook(), range(8), timeout=60)) == [32] * 8
+
+
+SCRIPT = """
+import atexit, sys, burrow
+
+@atexit.register
+def late():
+    try:
+        executor.submit(abs, 1)
+    except RuntimeError as error:
+        print(error, flush=True)
+
+def say():
+    open({trace!r}, "w").close()
+
+executor = burrow.Executor(1)
+for _ in range(3):
+    executor.submit(say)
+executor.shutdown(wait=False) if {closed} else None
+"""
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_script_waits_for_what_it_has_submitted(tmp_path, closed):
+    trace = tmp_path / "trace"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(trace=str(trace), closed=closed)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert trace.exists()
+    assert "cannot schedule new futures" in ended.stdout
+    assert not ended.stderr
+
+
 def test_one_worker_runs_one_call_at_a_time(shared, tmp_path):
     def alone(folder):
         import pathlib
@@ -252,8 +384,10 @@ def test_one_worker_runs_one_call_at_a_time(shared, tmp_path):
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_wrong_number_of_workers(shared, count):
-    with pytest.raises(ValueError, match="max_workers"):
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
         burrow.Executor(count)
+    with pytest.raises(ValueError, match="max_tasks_per_child"):
+        burrow.Executor(max_tasks_per_child=count)
 
 
 def test_a_wrong_initializer(shared):

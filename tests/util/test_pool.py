@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -120,3 +122,36 @@ def test_a_task_may_have_a_pool(tmp_path):
 def test_bad_input(given, error):
     with pytest.raises(error, match=next(iter(given))):
         Pool(**given)
+
+
+def fail(text):
+    raise ValueError(text)
+
+
+def test_an_exception_is_the_one_that_was_raised_with_the_workers_lines_as_its_cause():
+    with Pool(2) as pool:
+        errors = [
+            pool.apply_async(fail, ("burnt",)).get,
+            lambda: pool.map(fail, ["burnt"]),
+        ]
+        for get in errors:
+            with pytest.raises(ValueError, match=r"^burnt$") as caught:
+                get()
+            assert type(caught.value) is ValueError
+            assert "in fail" in str(caught.value.__cause__)
+        [error] = pool.imap(fail, ["burnt"])
+        assert type(error) is ValueError
+
+
+def test_a_burrow_that_is_started_for_a_pool_has_its_size():
+    code = (
+        "import burrow; from burrow.util.multiprocessing import Pool; pool = Pool(3); "
+        "print(burrow.cluster_resources()['CPU'], len(set(pool.map(lambda _: __import__('os')"
+        ".getpid(), range(3), chunksize=1))))"
+    )
+
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert printed.stdout.split() == ["3.0", "3"]

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.api.errors import to_exception
+from burrow_jupyter.api.exceptions import RayTaskError
 from burrow_jupyter.engine import current, errors
 
 if TYPE_CHECKING:
@@ -23,6 +24,19 @@ class Raised(NamedTuple):
     def exception(self) -> BaseException:
         """Return what to raise: as if the call had been a task of its own."""
         return to_exception(self.failure)
+
+
+def as_raised(error: BaseException) -> BaseException:
+    """Return what a call has raised, itself, where an interface of the standard library is kept.
+
+    Its `__cause__` is the `RayTaskError` with the traceback of the worker, as that of an
+    exception from `multiprocessing` is a remote traceback.
+    """
+    if not isinstance(error, RayTaskError) or error.cause is None:
+        return error
+    raised = error.cause
+    raised.__cause__ = error
+    return raised
 
 
 class Outcome(NamedTuple):

@@ -7,14 +7,18 @@ import functools
 import itertools
 import threading
 import time
+import weakref
 from collections import deque
+from concurrent.futures import BrokenExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.calls import cancel
+from burrow_jupyter.api.exceptions import WorkerCrashedError
 from burrow_jupyter.api.refs import fetch
 from burrow_jupyter.api.remote import remote
-from burrow_jupyter.api.util.batches import Raised, run_batch
+from burrow_jupyter.api.util.batches import Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
 
 if TYPE_CHECKING:
@@ -43,31 +47,47 @@ class Executor(concurrent.futures.Executor):
     A call that waits here can be cancelled; one that runs, or is about to, cannot, and says
     `running()`: few more calls are handed to the burrow than it can run.
 
+    What a call raises is the exception itself, as it was raised there; its `__cause__` is the
+    `RayTaskError` with the traceback of the worker. A call whose process dies raises
+    `WorkerCrashedError`, which is also a `BrokenProcessPool`; the other calls go on.
+
+    At the end of a script what was submitted is waited for; at the end of a notebook's kernel
+    it is not.
+
     Args:
         max_workers: most calls at once; default: the CPUs of the burrow.
-        initializer: called once in each worker process, before its first call.
+        mp_context: accepted, and means nothing here.
+        initializer: called once in each worker process, before its first call. If it raises,
+            no call is run: all raise `BrokenExecutor`.
         initargs: its arguments.
+        max_tasks_per_child: calls after which a worker process is replaced.
         options: of the tasks, as in `@remote(...)`, such as `num_gpus=1`.
 
     Raises:
-        ValueError: `max_workers` below 1, or a wrong option.
+        ValueError: `max_workers` or `max_tasks_per_child` below 1, or a wrong option.
         TypeError: `initializer` cannot be called.
 
-    Source: Python 3.14 `concurrent.futures.ProcessPoolExecutor`.
+    Source: Python 3.14 `concurrent.futures.ProcessPoolExecutor`; differs: see above.
     """
 
     def __init__(
         self,
         max_workers: int | None = None,
-        *,
+        mp_context: Any = None,
         initializer: Any = None,
         initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
         **options: Any,
     ) -> None:
         """Start the burrow if none runs."""
-        if max_workers is not None and max_workers <= 0:
-            msg = f"max_workers must be 1 or more, got {max_workers!r}"
-            raise ValueError(msg)
+        for name, number in (
+            ("max_workers", max_workers),
+            ("max_tasks_per_child", max_tasks_per_child),
+        ):
+            if number is not None and number <= 0:
+                msg = f"{name} must be greater than 0, got {number!r}"
+                raise ValueError(msg)
         if initializer is not None and not callable(initializer):
             msg = f"initializer must be something to call, got {type(initializer).__name__}"
             raise TypeError(msg)
@@ -76,7 +96,15 @@ class Executor(concurrent.futures.Executor):
         self._most = max_workers if max_workers and max_workers < cpus else 2 * max(1, int(cpus))
         self._start = (initializer, initargs) if initializer is not None else None
         self._id = f"{id(self):x}-{time.monotonic_ns():x}"
-        self._options = {"max_retries": 0, **options}
+        # Who waits for a future keeps its CPU: what a task waits for so must not need one, or
+        # all would wait for each other.
+        nested = {"num_cpus": 0} if context.in_worker() else {}
+        self._options = {
+            "max_retries": 0,
+            "max_calls": max_tasks_per_child,
+            **nested,
+            **options,
+        }
         self._tasks: dict[str, RemoteFunction[Any, Any]] = {}
         self._lock = threading.Condition()
         self._waiting: deque[_Work] = deque()
@@ -85,17 +113,23 @@ class Executor(concurrent.futures.Executor):
         self._unsettled = 0  # handed over, and the future does not know yet
         self._settling = False
         self._closed = False
+        self._broken = ""
+        _living.add(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Schedule `fn(*args, **kwargs)`; return its `concurrent.futures.Future`.
 
         Raises:
-            RuntimeError: after `shutdown`.
+            RuntimeError: after `shutdown`, or at the end of the program.
+            BrokenExecutor: the initializer has raised.
         """
         work = _Work(fn, args, kwargs)
         with self._lock:
-            if self._closed:
-                msg = "cannot schedule new futures after shutdown"
+            if self._broken:
+                raise BrokenExecutor(self._broken)
+            if self._closed or _ending.is_set():
+                after = "shutdown" if self._closed else "interpreter shutdown"
+                msg = f"cannot schedule new futures after {after}"
                 raise RuntimeError(msg)
             self._waiting.append(work)
         self._feed()
@@ -156,12 +190,27 @@ class Executor(concurrent.futures.Executor):
             try:
                 value = fetch(work.ref)
             except BaseException as error:  # noqa: BLE001  # it belongs to whoever asks
-                work.future.set_exception(error)
+                if isinstance(error, _InitializerError):
+                    self._break(str(error.args[0]))
+                settle = functools.partial(work.future.set_exception, _as_raised(error))
             else:
-                work.future.set_result(value)
+                settle = functools.partial(work.future.set_result, value)
+                del value
+            _call_back(settle)
+            del work, settle
             with self._lock:
                 self._unsettled -= 1
                 self._lock.notify_all()
+
+    def _break(self, reason: str) -> None:
+        """No call can be run any more."""
+        with self._lock:
+            self._broken = reason
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for work in waiting:
+            if work.future.set_running_or_notify_cancel():
+                work.future.set_exception(BrokenExecutor(reason))
 
     def map(
         self,
@@ -219,13 +268,14 @@ class Executor(concurrent.futures.Executor):
         try:
             while futures:
                 left = None if end is None else end - time.monotonic()
-                outcome = futures.popleft().result(left)
+                results = futures.popleft().result(left).results
                 for chunk in itertools.islice(source, 1):
                     futures.append(self.submit(run_batch, fn, chunk))
-                for result in outcome.results:
-                    if type(result) is Raised:
-                        raise result.exception()
-                    yield result
+                results.reverse()
+                while results:  # which keeps nothing that was handed out
+                    if type(results[-1]) is Raised:
+                        raise _as_raised(results[-1].exception())
+                    yield results.pop()
         finally:
             for future in futures:
                 future.cancel()
@@ -269,6 +319,58 @@ class Executor(concurrent.futures.Executor):
 
 Executor.__module__ = "burrow"
 
+
+def _call_back(settle: Callable[[], object]) -> None:
+    """Let a future know; what is no Exception comes out of its callbacks, and ends nothing."""
+    try:
+        settle()
+    except BaseException as error:  # noqa: BLE001  # of the user's callback, as in any thread
+        threading.excepthook(
+            threading.ExceptHookArgs(
+                (type(error), error, error.__traceback__, threading.current_thread())
+            )
+        )
+
+
+class _Crashed(WorkerCrashedError, BrokenProcessPool):
+    """What it is here, and what the standard library calls it."""
+
+    __module__ = "burrow.exceptions"
+    __qualname__ = "WorkerCrashedError"
+
+
+_Crashed.__name__ = "WorkerCrashedError"
+
+
+def _as_raised(error: BaseException) -> BaseException:
+    """Return the exception as the standard library's executors give it."""
+    if type(error) is WorkerCrashedError:
+        crashed = _Crashed(*error.args)
+        crashed.__dict__.update(error.__dict__)
+        return crashed
+    return as_raised(error)
+
+
+_living: weakref.WeakSet[Executor] = weakref.WeakSet()
+_ending = threading.Event()
+
+
+def _end() -> None:
+    """The program is over: a script waits for what it has submitted."""
+    _ending.set()
+    if not lifecycle.kernel_id and not context.in_worker():
+        for executor in list(_living):
+            executor.shutdown()
+
+
+# As the standard library's own executors: before Python stops to start threads.
+threading._register_atexit(_end)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+class _InitializerError(BrokenExecutor):
+    """The initializer has raised, in a worker."""
+
+
 _started: set[str] = set()
 """Executors whose initializer has run in this worker process."""
 
@@ -282,6 +384,10 @@ def _call(
 ) -> Any:
     """Make one call, on a worker."""
     if start is not None and executor not in _started:
+        try:
+            start[0](*start[1])
+        except Exception as error:
+            msg = f"the initializer raised {type(error).__name__}: {error}"
+            raise _InitializerError(msg) from error
         _started.add(executor)
-        start[0](*start[1])
     return function(*args, **kwargs)

@@ -13,7 +13,7 @@ from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.calls import get, kill, wait
 from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
-from burrow_jupyter.api.util.batches import Outcome, Raised, run_batch
+from burrow_jupyter.api.util.batches import Outcome, Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class AsyncResult:
             for chunk in self._chunks:
                 for result in fetch(chunk).results:
                     if type(result) is Raised:
-                        error = error or result.exception()
+                        error = error or as_raised(result.exception())
                     results.append(result)
         except BaseException as raised:  # noqa: BLE001  # the process died, or the burrow ended
             error = raised
@@ -250,7 +250,9 @@ class _Results:
                 results = get(ready[0]).results
             except Exception as error:  # noqa: BLE001  # the process died
                 results = [error]
-            self._ready.extend(r.exception() if type(r) is Raised else r for r in results)
+            self._ready.extend(
+                as_raised(r.exception()) if type(r) is Raised else r for r in results
+            )
         return self._ready.popleft()
 
 
@@ -258,7 +260,8 @@ class Pool:
     """A pool of processes that stay: actors, each with the initializer run in it.
 
     Args:
-        processes: how many; default: the CPUs of the burrow.
+        processes: how many; default: the CPUs of the burrow. A burrow that is started for
+            the pool has so many CPUs.
         initializer, initargs: called in each process when it starts.
         maxtasksperchild: replace a process after so many chunks of work.
         context: accepted, and means nothing here.
@@ -292,7 +295,7 @@ class Pool:
             msg = f"maxtasksperchild must be 1 or more, got {maxtasksperchild!r}"
             raise ValueError(msg)
         if not lifecycle.is_initialized():
-            lifecycle.init(ray_address)
+            lifecycle.init(ray_address, num_cpus=processes)
         self.size = processes or _cpus()
         """How many processes there are."""
         self._start = (initializer, tuple(initargs or ()))
