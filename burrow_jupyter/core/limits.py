@@ -80,6 +80,9 @@ recursive tasks; each blocked parent needs a process of its own."""
 LAST_WORDS_BYTES = 4_000
 """Of a task's output that an error of its worker quotes."""
 
+HISTORY_TASKS = 10_000
+"""Ended tasks that are remembered, for `tasks()` and `timeline()`: about 6 MB."""
+
 RECENT_TASKS = 200
 """Ended tasks that the state feed keeps."""
 

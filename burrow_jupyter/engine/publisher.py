@@ -127,7 +127,7 @@ class Publisher:
 
     def _snapshot(self, state: State, now: float, seq: int) -> feed.Snapshot:
         assert self._machine is not None, "sampled before the first frame"
-        ended = list(state.history)
+        ended = list(state.history)[-limits.RECENT_TASKS :]
         running = list(state.tasks.values())[: limits.RECENT_TASKS]
         self._ended_rows.update((short(t.id), None) for t in ended)
         self._live_rows.update(short(t.id) for t in running)

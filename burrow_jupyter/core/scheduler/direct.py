@@ -323,6 +323,7 @@ def _remember(
         state.now - message.micros * 1e-6,
     )
     task.actor = actor
+    task.ran_on = message.worker
     task.started_at = task.submitted_at
     task.ended_at = state.now
     task.state = TaskState.FINISHED

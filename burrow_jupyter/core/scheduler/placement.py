@@ -747,6 +747,7 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     if state.gets:
         deadlocks.ends(state, task)
     task.worker = None
+    task.ran_on = worker.id
     if state.observed:
         state.worker_changed(worker)
     if task.state is TaskState.BLOCKED:

@@ -276,11 +276,16 @@ def _named(state: State, client: ClientRecord, name: str, namespace: str) -> dic
 def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
     """Say how the tasks that make these objects stand, in the order asked."""
     rows = []
-    ended = {task.id: task for task in state.history}
+    known: dict[int, TaskRecord | None] = {}
     for object_id in ids:
         record = state.objects.get(object_id)
         task = record.task if record is not None else None
-        task = task or state.tasks.get(object_id) or ended.get(object_id)
+        known[object_id] = task or state.tasks.get(object_id)
+    if not all(known.values()):
+        known.update((task.id, task) for task in state.history if task.id in known)
+    for object_id in ids:
+        record = state.objects.get(object_id)
+        task = known[object_id]
         row: dict[str, Any] = {"id": short(object_id), "state": _object_word(record)}
         if task is not None:
             row = _plain(task_row(task))
@@ -371,12 +376,27 @@ def _label(state: State, actor: ActorRecord) -> str:
 
 def _tasks(state: State, client: ClientRecord, run_id: int = 0) -> list[dict[str, Any]]:
     everything = [*state.history, *state.tasks.values()]
-    return [_plain(task_row(t)) for t in everything if not run_id or t.run_id == run_id]
+    return [
+        # Unlike observers, who draw what is under way, people ask where a task has run, too.
+        {
+            **_plain(task_row(t)),
+            "worker": str(t.worker.id if t.worker is not None else t.ran_on or ""),
+        }
+        for t in everything
+        if not run_id or t.run_id == run_id
+    ]
 
 
 def _actors(state: State, client: ClientRecord) -> list[dict[str, Any]]:
     everything = {a.id: a for a in [*state.dead_actors, *state.actors.values()]}
-    return [_plain(actor_row(a)) for a in everything.values()]
+    return [
+        {
+            **_plain(actor_row(a)),
+            "namespace": a.options.namespace,
+            "detached": a.options.detached,
+        }
+        for a in everything.values()
+    ]
 
 
 def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:

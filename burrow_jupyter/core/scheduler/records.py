@@ -136,6 +136,7 @@ class TaskRecord:
         "options",
         "options_id",
         "parent",
+        "ran_on",
         "retries",
         "rode",
         "run_id",
@@ -183,6 +184,7 @@ class TaskRecord:
         self.cancelled = False
         self.forced = False  # cancelled by force: its process ends if it runs
         self.worker: WorkerRecord | None = None
+        self.ran_on = 0  # the worker that had it last
         self.waits: list[GetRecord] | None = None  # that block it, while it is BLOCKED
         self.actor: ActorRecord | None = None
         self.method = ""

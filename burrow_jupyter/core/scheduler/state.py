@@ -110,7 +110,7 @@ class State:
 
         self.tasks: dict[int, TaskRecord] = {}
         """By id: tasks that have not ended."""
-        self.history: deque[TaskRecord] = deque(maxlen=limits.RECENT_TASKS)
+        self.history: deque[TaskRecord] = deque(maxlen=limits.HISTORY_TASKS)
         """Tasks that ended lately, oldest first; without their arguments."""
         self.functions: dict[str, FunctionCounts] = {}
 
