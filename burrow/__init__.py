@@ -109,7 +109,12 @@ __all__ = (
 _LAZY = {
     "Executor": ("burrow_jupyter.api.util.executor", "Executor"),
     "as_completed": ("burrow_jupyter.api.util.completion", "as_completed"),
+    "cloudpickle": ("burrow.cloudpickle", ""),
+    "experimental": ("burrow.experimental", ""),
     "map": ("burrow_jupyter.api.util.completion", "map"),
+    "remote_function": ("burrow.remote_function", ""),
+    "runtime_env": ("burrow.runtime_env", ""),
+    "types": ("burrow.types", ""),
     "util": ("burrow.util", ""),
 }
 """Imported at first use: most programs use none of them, and everybody waits for an import."""
@@ -117,11 +122,11 @@ _LAZY = {
 
 def __getattr__(name: str) -> object:
     """Import what is rarely used when it is."""
-    if name not in _LAZY:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
     from importlib import import_module  # noqa: PLC0415  # as rarely
 
+    if name not in _LAZY:
+        elsewhere = import_module("burrow_jupyter.api.elsewhere")
+        raise elsewhere.no_attribute(__name__, name)
     path, attribute = _LAZY[name]
     module = import_module(path)
     return getattr(module, attribute) if attribute else module

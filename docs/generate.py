@@ -49,6 +49,8 @@ MODULES = {
     "burrow.util.state": "from burrow.util.state import ...",
     "burrow.util.placement_group": "from burrow.util.placement_group import ...",
     "burrow.util.scheduling_strategies": "from burrow.util.scheduling_strategies import ...",
+    "burrow.util.metrics": "from burrow.util.metrics import ...",
+    "burrow.experimental.tqdm_ray": "from burrow.experimental.tqdm_ray import ...",
 }
 
 

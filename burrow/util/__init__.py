@@ -1,7 +1,8 @@
 """Patterns made of tasks and actors, under the names that users of Ray know."""
 
+from burrow.util import accelerators, queue, scheduling_strategies, state
 from burrow.util import placement_group as _groups
-from burrow.util import queue, scheduling_strategies, state
+from burrow_jupyter.api import elsewhere as _elsewhere
 from burrow_jupyter.api.state import get_node_ip_address, list_named_actors
 from burrow_jupyter.api.util.actor_pool import ActorPool
 from burrow_jupyter.api.util.completion import as_completed, map_unordered
@@ -19,6 +20,7 @@ remove_placement_group = _groups.remove_placement_group
 
 __all__ = (
     "ActorPool",
+    "accelerators",
     "as_completed",
     "deregister_serializer",
     "get_current_placement_group",
@@ -35,3 +37,12 @@ __all__ = (
     "scheduling_strategies",
     "state",
 )
+
+
+def __getattr__(name: str) -> object:
+    """Import the modules that few use, and say of what is only in Ray what to do instead."""
+    if name not in ("joblib", "metrics", "multiprocessing"):
+        raise _elsewhere.no_attribute(__name__, name)
+    from importlib import import_module  # noqa: PLC0415  # as rarely
+
+    return import_module(f"{__name__}.{name}")

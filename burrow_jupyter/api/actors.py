@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
+    NO_GRAPHS,
     Definition,
     Parameters,
     check_feasible,
@@ -22,6 +23,7 @@ from burrow_jupyter.api.exceptions import (
     ActorHandleNotFoundError,
     PendingCallsLimitExceeded,
 )
+from burrow_jupyter.api.ids import HexId
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.api.tasks import refs_of
 from burrow_jupyter.backends.protocol import Ended
@@ -222,6 +224,14 @@ class ActorClass:
         target = self.options(**given) if given else self
         return target.remote(*(args or ()), **(kwargs or {}))
 
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: graphs that are declared first and run later are Ray's.
+
+        Raises:
+            NotImplementedError: always; it says what to do.
+        """
+        raise NotImplementedError(NO_GRAPHS)
+
     def __getstate__(self) -> dict[str, Any]:
         # With what was seen of the class: one whose methods name it is unpickled before it
         # is complete, and would be seen without its methods then.
@@ -338,6 +348,14 @@ class ActorMethod:
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
         return target.remote(*(args or ()), **(kwargs or {}))
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: graphs that are declared first and run later are Ray's.
+
+        Raises:
+            NotImplementedError: always; it says what to do.
+        """
+        raise NotImplementedError(NO_GRAPHS)
 
     def __repr__(self) -> str:
         return f"ActorMethod({self._handle._info.name}.{self._name})"  # noqa: SLF001
@@ -486,8 +504,8 @@ class ActorHandle:
         self._pending += 1
 
     @property
-    def _actor_id(self) -> str:
-        return f"{self._session:016x}{self._id:016x}"
+    def _actor_id(self) -> HexId:
+        return HexId(f"{self._session:016x}{self._id:016x}")
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ActorHandle):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.backends.protocol import Backend
 
+NO_GRAPHS = (
+    "graphs that are declared by bind() and run later are Ray's: call with .remote(); a ref that "
+    "is an argument is waited for, so the calls make the same graph"
+)
 _PLAIN_KINDS = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,

@@ -28,7 +28,10 @@
     ├── AsyncioActorExit                       an async actor ends itself
     ├── RuntimeEnvSetupError                   the environment asked for cannot be made
     ├── RaySystemError (BurrowSystemError)     Burrow itself could not do it
-    └── CrossLanguageError, LocalRayletDiedError, NodeDiedError, RayChannelError
+    ├── UserCodeException                      (for code that raises it itself)
+    └── AuthenticationError, CrossLanguageError, LocalRayletDiedError, NodeDiedError,
+        RayChannelError, RayChannelTimeoutError, RayDirectTransportError, RpcError,
+        TaskPlacementGroupRemoved, ActorPlacementGroupRemoved, UnserializableException
                                                (for Ray's code; not raised on one machine)
 
 Names in brackets are aliases. All can be pickled by plain `pickle`. Ids are hexadecimal
@@ -53,9 +56,11 @@ __all__ = [
     "ActorDiedError",
     "ActorError",
     "ActorHandleNotFoundError",
+    "ActorPlacementGroupRemoved",
     "ActorUnavailableError",
     "ActorUnschedulableError",
     "AsyncioActorExit",
+    "AuthenticationError",
     "BurrowError",
     "BurrowSystemError",
     "CrossLanguageError",
@@ -76,15 +81,21 @@ __all__ = [
     "PlasmaObjectNotAvailable",
     "RayActorError",
     "RayChannelError",
+    "RayChannelTimeoutError",
+    "RayDirectTransportError",
     "RayError",
     "RaySystemError",
     "RayTaskError",
     "ReferenceCountingAssertionError",
+    "RpcError",
     "RuntimeEnvSetupError",
     "TaskCancelledError",
     "TaskError",
+    "TaskPlacementGroupRemoved",
     "TaskTimeoutError",
     "TaskUnschedulableError",
+    "UnserializableException",
+    "UserCodeException",
     "WorkerCrashedError",
 ]
 
@@ -271,6 +282,38 @@ class NodeDiedError(RayError):
 
 class RayChannelError(RaySystemError):
     """Never raised. For code written for Ray."""
+
+
+class RayChannelTimeoutError(RayChannelError, TimeoutError):
+    """Never raised. For code written for Ray."""
+
+
+class RayDirectTransportError(RaySystemError):
+    """Never raised. For code written for Ray."""
+
+
+class AuthenticationError(RayError):
+    """Never raised: there is no cluster to log in to. For code written for Ray."""
+
+
+class RpcError(RayError):
+    """Never raised. For code written for Ray."""
+
+
+class TaskPlacementGroupRemoved(RayError):
+    """Never raised: placement groups set nothing aside. For code written for Ray."""
+
+
+class ActorPlacementGroupRemoved(RayError):
+    """Never raised: placement groups set nothing aside. For code written for Ray."""
+
+
+class UnserializableException(RayError):
+    """Never raised: exceptions that cannot be rebuilt arrive as `RayTaskError`."""
+
+
+class UserCodeException(RayError):
+    """For code that raises it itself, around an exception of the user's."""
 
 
 BurrowError = RayError

@@ -145,7 +145,8 @@ def init(
     """
     unknown = [name for name in other if name not in IGNORED]
     if unknown:
-        msg = f"init() has no argument {unknown[0]!r}"
+        hint = '; say mode="inline"' if unknown[0] == "local_mode" else ""
+        msg = f"init() has no argument {unknown[0]!r}{hint}"
         raise RuntimeError(msg)
     if address not in (None, "local", "auto"):
         msg = f"init(address={address!r}): only this machine can be used; leave address out"

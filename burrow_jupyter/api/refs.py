@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.errors import to_exception
+from burrow_jupyter.api.ids import HexId
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core.ids import Ref, short
 from burrow_jupyter.engine import serialization
@@ -104,9 +105,9 @@ class ObjectRef(Ref, Generic[T_co]):
         self._backend.flush()
         return Reason(self._backend.ask("why", self.id))
 
-    def task_id(self) -> str:
+    def task_id(self) -> HexId:
         """Return the id of the task that makes the object, as 32 hexadecimal digits."""
-        return self.hex()
+        return HexId(self.hex())
 
     @classmethod
     def nil(cls) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.actors import ActorHandle, own_handle
+from burrow_jupyter.api.ids import HexId
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import current
 
@@ -37,9 +38,11 @@ def nodes() -> list[dict[str, Any]]:
         {
             "NodeID": f"{backend.session:016x}",
             "Alive": True,
+            "NodeName": os.uname().nodename,
             "NodeManagerHostname": os.uname().nodename,
             "NodeManagerAddress": get_node_ip_address(),
             "Resources": dict(backend.totals),
+            "Labels": {},
             "alive": True,
         }
     ]
@@ -111,76 +114,6 @@ def workers() -> Rows:
     """Return the worker processes."""
     rows = context.backend().ask("workers")
     return Rows(rows, ("id", "pid", "state", "task", "actor", "finished"))
-
-
-def _filtered(rows: Rows, filters: Any, limit: int) -> Rows:
-    """Return the rows that fit; a filter is `(column, "=" or "!=", value)`."""
-    kept = []
-    for row in rows:
-        for column, predicate, value in filters or ():
-            if predicate not in ("=", "!="):
-                msg = f"a filter is (column, '=' or '!=', value), got {predicate!r}"
-                raise ValueError(msg)
-            same = str(row.get(column, "")).lower() == str(value).lower()
-            if same != (predicate == "="):
-                break
-        else:
-            kept.append(row)
-    return Rows(kept[:limit], rows.columns)
-
-
-def list_tasks(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
-    """Return `tasks()` by Ray's name; `filters` such as `[("state", "=", "running")]`.
-
-    Raises:
-        ValueError: a filter that is none.
-    """
-    return _filtered(tasks(), filters, limit)
-
-
-def list_actors(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
-    """Return `actors()` by Ray's name; see `list_tasks`."""
-    return _filtered(actors(), filters, limit)
-
-
-def list_objects(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
-    """Return `objects()` by Ray's name; see `list_tasks`."""
-    return _filtered(objects(), filters, limit)
-
-
-def list_workers(*, filters: Any = None, limit: int = 10_000, **other: Any) -> Rows:
-    """Return `workers()` by Ray's name; see `list_tasks`."""
-    return _filtered(workers(), filters, limit)
-
-
-def list_nodes(**other: Any) -> list[dict[str, Any]]:
-    """Return `nodes()` by Ray's name."""
-    return nodes()
-
-
-def summarize_tasks(**other: Any) -> dict[str, dict[str, int]]:
-    """Return how many calls of each function are in which state."""
-    rows = context.backend().ask("functions")
-    states = ("waiting", "ready", "running", "finished", "failed", "cancelled")
-    return {row["id"]: {state: row[state] for state in states if row[state]} for row in rows}
-
-
-def summarize_actors(**other: Any) -> dict[str, dict[str, int]]:
-    """Return how many actors of each class are in which state."""
-    return _counted(actors(), "class_name")
-
-
-def summarize_objects(**other: Any) -> dict[str, dict[str, int]]:
-    """Return how many objects each function has made, by state."""
-    return _counted(objects(), "task")
-
-
-def _counted(rows: Rows, column: str) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, int]] = {}
-    for row in rows:
-        states = counts.setdefault(str(row.get(column, "")), {})
-        states[row["state"]] = states.get(row["state"], 0) + 1
-    return counts
 
 
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:  # noqa: FBT001, FBT002  # as in Ray
@@ -314,13 +247,80 @@ class RuntimeContext:
     def get(self) -> dict[str, Any]:
         """Return what applies of the ids and names, as older code asks for them."""
         known = {
-            "job_id": self.get_job_id(),
-            "node_id": self.get_node_id(),
+            "job_id": self.job_id,
+            "node_id": self.node_id,
             "namespace": self.namespace,
-            "task_id": self.get_task_id(),
-            "actor_id": self.get_actor_id(),
+            "task_id": self.task_id,
+            "actor_id": self.actor_id,
         }
         return {name: value for name, value in known.items() if value is not None}
+
+    @property
+    def job_id(self) -> HexId:
+        """The same as `get_job_id()`, as older code asks for it: it answers `.hex()`."""
+        return HexId(self.get_job_id())
+
+    @property
+    def node_id(self) -> HexId:
+        """The same as `get_node_id()`, as `job_id`."""
+        return HexId(self.get_node_id())
+
+    @property
+    def worker_id(self) -> HexId:
+        """The same as `get_worker_id()`, as `job_id`."""
+        return HexId(self.get_worker_id())
+
+    @property
+    def task_id(self) -> HexId | None:
+        """The same as `get_task_id()`, as `job_id`."""
+        found = self.get_task_id()
+        return HexId(found) if found is not None else None
+
+    @property
+    def actor_id(self) -> HexId | None:
+        """The same as `get_actor_id()`, as `job_id`."""
+        found = self.get_actor_id()
+        return HexId(found) if found is not None else None
+
+    def get_placement_group_id(self) -> str | None:
+        """Return `None`: a placement group sets nothing aside, so no task runs in one."""
+        return None
+
+    def get_node_labels(self) -> dict[str, str]:
+        """Return the labels of the one node: none."""
+        return {}
+
+    def get_dashboard_url(self) -> str:
+        """Return an empty text: the notebook and its side panel show what runs."""
+        return ""
+
+    @property
+    def gcs_address(self) -> str:
+        """An empty text: there is no cluster to connect to."""
+        return ""
+
+    @property
+    def current_placement_group_id(self) -> str | None:
+        """The same as `get_placement_group_id()`."""
+        return self.get_placement_group_id()
+
+    @property
+    def should_capture_child_tasks_in_placement_group(self) -> bool:
+        """`False`, as no task runs in a placement group."""
+        return False
+
+    @property
+    def runtime_env(self) -> dict[str, Any]:
+        """The `runtime_env=` that the options of the running task or actor name."""
+        options = current.facts.actor_options or current.call().options
+        if options is None:
+            return {}
+        given = {"env_vars": dict(options.env_vars), "working_dir": options.working_dir}
+        return {name: value for name, value in given.items() if value}
+
+    def get_runtime_env_string(self) -> str:
+        """Return `runtime_env` as JSON."""
+        return msgspec.json.encode(self.runtime_env).decode()
 
     @property
     def namespace(self) -> str:
@@ -338,4 +338,5 @@ RuntimeContext.__module__ = "burrow"
 
 def get_runtime_context() -> RuntimeContext:
     """Return where the calling code runs."""
+    context.backend()  # starts the default one, as whatever needs one does
     return RuntimeContext()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
+    NO_GRAPHS,
     Definition,
     Parameters,
     check_feasible,
@@ -142,6 +143,14 @@ class RemoteFunction(Generic[P, T]):
         target = self.options(**given) if given else self
         remote: Any = target.remote
         return remote(*(args or ()), **(kwargs or {}))
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused: graphs that are declared first and run later are Ray's.
+
+        Raises:
+            NotImplementedError: always; it says what to do.
+        """
+        raise NotImplementedError(NO_GRAPHS)
 
     def __getstate__(self) -> dict[str, Any]:
         # With what was seen of the function: one that calls itself is unpickled before it

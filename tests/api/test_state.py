@@ -46,5 +46,26 @@ def test_the_timeline_is_a_chrome_trace(tmp_path):
         assert event["ph"] == "X"
         assert event["dur"] >= 0
         assert before - 5 <= event["ts"] / 1e6 <= time.time() + 5
+    assert {event["tid"] for event in events} <= {f"worker {w['id']}" for w in burrow.workers()}
     assert burrow.timeline(tmp_path / "trace.json") is None
     assert len(json.loads((tmp_path / "trace.json").read_text())) == 3
+
+
+def test_more_than_a_panel_shows_is_remembered():
+    burrow.get([add.remote(n) for n in range(500)])
+
+    assert len(burrow.tasks()) == 500
+    assert len(burrow.timeline()) == 500
+
+
+def test_actors_say_their_namespace_and_whether_they_are_detached():
+    plain = Counter.remote()
+    lasting = Counter.options(name="lasting", namespace="larder", lifetime="detached").remote()
+    burrow.get([plain.add.remote(), lasting.add.remote()])
+
+    rows = {row["name"]: (row["namespace"], row["detached"]) for row in burrow.actors()}
+    assert rows == {
+        "": (burrow.get_runtime_context().namespace, False),
+        "lasting": ("larder", True),
+    }
+    burrow.kill(lasting)

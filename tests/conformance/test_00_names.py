@@ -1,67 +1,110 @@
-"""Every public name of Ray's core is there, or in the table of those that are not offered."""
+"""Every public name of Ray's core is there, or its absence says what to do instead."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 
 import pytest
 
 import burrow
+import burrow.util
 
 NAMES = """
-    ActorClass ActorID ClientBuilder JobID NodeID ObjectID ObjectRef ObjectRefGenerator
-    DynamicObjectRefGenerator TaskID UniqueID WorkerID FunctionID
-    LOCAL_MODE SCRIPT_MODE WORKER_MODE Language LoggingConfig
-    actor available_resources cancel cluster_resources exceptions exit_actor get get_actor
-    get_gpu_ids get_runtime_context init is_initialized kill method nodes put remote
-    runtime_context shutdown timeline util wait
+    ActorClass ActorClassID ActorID ClientBuilder JobID NodeID ObjectID ObjectRef
+    ObjectRefGenerator DynamicObjectRefGenerator PlacementGroupID TaskID UniqueID WorkerID
+    FunctionID LOCAL_MODE SCRIPT_MODE WORKER_MODE Language LoggingConfig
+    actor autoscaler available_resources cancel client cloudpickle cluster_resources
+    cpp_function data exceptions exit_actor experimental get get_actor get_gpu_ids
+    get_runtime_context init is_initialized java_actor_class java_function kill method nodes
+    put remote remote_function runtime_context runtime_env serve shutdown timeline train tune
+    types util wait workflow
 """.split()  # noqa: SIM905 it reads better so
 
-NO_CLUSTER = "one machine: there is no cluster to connect to, and no client of one"
-NO_IDS = "ids are plain numbers and hexadecimal text; their classes are nobody's business"
-NO_MODES = "modes are words: init(mode=...)"
-
-NOT_OFFERED = {
-    "ClientBuilder": NO_CLUSTER,
-    "client": NO_CLUSTER,
-    "autoscaler": NO_CLUSTER,
-    "show_in_dashboard": "the notebook and its side panel show what runs",
-    "cpp_function": "there is one language",
-    "java_function": "there is one language",
-    "java_actor_class": "there is one language",
-    "Language": "there is one language",
-    "LoggingConfig": "output goes under the cell that it belongs to",
-    **dict.fromkeys(
-        ("ActorID", "JobID", "NodeID", "TaskID", "UniqueID", "WorkerID", "FunctionID"), NO_IDS
-    ),
-    **dict.fromkeys(("LOCAL_MODE", "SCRIPT_MODE", "WORKER_MODE"), NO_MODES),
-    "ActorClassID": NO_IDS,
-    "ActorClassInheritanceException": "inheriting from an actor class is a TypeError",
-}
+UTIL_NAMES = """
+    ActorPool accelerators as_completed collective connect deregister_serializer disconnect
+    get_current_placement_group get_node_ip_address get_placement_group
+    inspect_serializability iter joblib list_named_actors map_unordered metrics
+    multiprocessing pdb placement_group placement_group_table queue register_serializer
+    remove_placement_group scheduling_strategies state
+""".split()  # noqa: SIM905 as above
 
 MODULES = {
-    "actor": ("ActorClass", "ActorHandle", "ActorMethod", "exit_actor"),
-    "exceptions": ("RayError", "RayTaskError", "RayActorError", "GetTimeoutError"),
-    "runtime_context": ("RuntimeContext", "get_runtime_context"),
-    "runtime_env": ("RuntimeEnv",),
-    "remote_function": ("RemoteFunction",),
+    "actor": "ActorClass ActorHandle ActorMethod exit_actor",
+    "cloudpickle": "dumps loads",
+    "exceptions": "RayError RayTaskError RayActorError GetTimeoutError UserCodeException",
+    "experimental.tqdm_ray": "tqdm safe_print",
+    "remote_function": "RemoteFunction",
+    "runtime_context": "RuntimeContext get_runtime_context",
+    "runtime_env": "RuntimeEnv",
+    "types": "ObjectRef",
+    "util.accelerators": "NVIDIA_TESLA_V100 NVIDIA_A100 NVIDIA_H100",
+    "util.actor_pool": "ActorPool",
+    "util.check_serialize": "inspect_serializability",
+    "util.helpers": "as_completed map_unordered",
+    "util.joblib": "register_ray",
+    "util.metrics": "Counter Gauge Histogram",
+    "util.multiprocessing": "Pool TimeoutError JoinableQueue",
+    "util.placement_group": "PlacementGroup placement_group remove_placement_group",
+    "util.queue": "Queue Empty Full",
+    "util.scheduling_strategies": "NodeAffinitySchedulingStrategy",
+    "util.serialization": "register_serializer deregister_serializer",
+    "util.state": "list_tasks get_task list_actors get_actor list_placement_groups list_jobs",
 }
 """Modules of which code written for Ray imports, and what it imports."""
 
 
+def check(module, name):
+    """Fail unless the name is there, or its absence has a reason."""
+    if hasattr(module, name):
+        return
+    plain = f"module {module.__name__!r} has no attribute {name!r}: "
+    with pytest.raises(AttributeError) as missing:
+        getattr(module, name)
+    assert str(missing.value).startswith(plain)
+    assert len(str(missing.value)) > len(plain) + 10
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_there_or_its_absence_has_a_reason(name):
-    if hasattr(burrow, name) or importlib.util.find_spec(f"burrow.{name}") is not None:
-        assert name not in NOT_OFFERED
-    else:
-        assert NOT_OFFERED.get(name), f"burrow.{name}"
+    check(burrow, name)
+
+
+@pytest.mark.parametrize("name", UTIL_NAMES)
+def test_a_utility_is_there_or_its_absence_has_a_reason(name):
+    check(burrow.util, name)
+
+
+def test_a_name_that_nobody_knows_is_missed_as_in_any_module():
+    with pytest.raises(AttributeError, match=r"^module 'burrow' has no attribute 'remte'$"):
+        burrow.remte  # noqa: B018  # asking is what raises
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_that_code_for_ray_imports(name):
     module = importlib.import_module(f"burrow.{name}")
 
-    assert [word for word in MODULES[name] if not hasattr(module, word)] == []
+    assert [word for word in MODULES[name].split() if not hasattr(module, word)] == []
     assert inspect.getdoc(module)
+
+
+def test_exceptions_of_rays_that_are_caught_can_be_named():
+    names = """
+        ActorDiedError ActorUnavailableError ActorUnschedulableError AsyncioActorExit
+        AuthenticationError CrossLanguageError LocalRayletDiedError NodeDiedError
+        ObjectFetchTimedOutError ObjectFreedError ObjectLostError
+        ObjectReconstructionFailedError ObjectStoreFullError OutOfDiskError OutOfMemoryError
+        OwnerDiedError PendingCallsLimitExceeded PlasmaObjectNotAvailable RayChannelError
+        RayChannelTimeoutError RayDirectTransportError RaySystemError
+        ReferenceCountingAssertionError RpcError RuntimeEnvSetupError TaskCancelledError
+        TaskPlacementGroupRemoved ActorPlacementGroupRemoved TaskUnschedulableError
+        UnserializableException WorkerCrashedError
+    """
+
+    for name in names.split():
+        assert issubclass(getattr(burrow.exceptions, name), burrow.exceptions.RayError), name
+
+
+def test_local_mode_says_what_it_is_called_here():
+    with pytest.raises(RuntimeError, match='mode="inline"'):
+        burrow.init(local_mode=True)

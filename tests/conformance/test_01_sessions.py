@@ -38,6 +38,7 @@ def test_1_1_the_first_call_starts_a_burrow(own):
         lambda: Counter.remote(),  # noqa: PLW0108 the class is not callable
         lambda: burrow.wait([burrow.put(1)]),
         burrow.cluster_resources,
+        burrow.get_runtime_context,
     ],
 )
 def test_1_1_every_verb_starts_one(own, first):

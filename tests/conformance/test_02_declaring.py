@@ -290,4 +290,7 @@ def test_2_11_decorated_things_keep_their_names():
     assert list(inspect.signature(add).parameters) == ["a", "b", "rest", "c", "more"]
     assert {"method", "remote", "options", "bind"} <= set(dir(cls))
     assert "method" in dir(cls.remote())
+    for thing in (function, cls, cls.remote().method):
+        with pytest.raises(NotImplementedError, match=r"\.remote\(\)"):
+            thing.bind()
     assert Path(inspect.getsourcefile(inspect.unwrap(same))).name == "calls.py"

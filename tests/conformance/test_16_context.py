@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import burrow
+from conformance.calls import Counter
 from helpers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("shared")
@@ -134,6 +135,46 @@ def test_16_4_namespace_accelerators_and_the_old_form():
     assert "actor_id" not in context.get()
     inside = burrow.get(burrow.remote(lambda: burrow.get_runtime_context().get()).remote())
     assert "task_id" in inside
+
+
+def test_16_4_ids_as_older_code_asks_for_them():
+    def look():
+        context = burrow.get_runtime_context()
+        return {
+            name: (getattr(context, name).hex(), context.get()[name].hex())
+            for name in ("job_id", "node_id", "task_id")
+        }
+
+    context = burrow.get_runtime_context()
+    assert context.node_id.hex() == context.get_node_id()
+    assert context.task_id is None
+    assert context.actor_id is None
+    ref = burrow.remote(look).remote()
+    inside = burrow.get(ref)
+    assert inside["task_id"] == (ref.task_id().hex(),) * 2
+    assert inside["job_id"] == (context.get_job_id(),) * 2
+    counter = Counter.remote()
+    own = counter.__ray_call__.remote(lambda self: burrow.get_runtime_context().actor_id.hex())
+    assert burrow.get(own) == counter._actor_id.hex()
+    assert len(counter._actor_id.binary()) == 16
+
+
+def test_16_4_what_one_machine_has_no_use_for():
+    context = burrow.get_runtime_context()
+
+    assert context.get_placement_group_id() is context.current_placement_group_id is None
+    assert context.should_capture_child_tasks_in_placement_group is False
+    assert context.get_node_labels() == {}
+    assert context.get_dashboard_url() == context.gcs_address == ""
+
+
+def test_16_4_the_runtime_environment():
+    def own():
+        return burrow.get_runtime_context().runtime_env
+
+    given = {"env_vars": {"KITCHEN": "warm"}}
+    assert burrow.get_runtime_context().runtime_env == {}
+    assert burrow.get(burrow.remote(own).options(runtime_env=given).remote()) == given
 
 
 def test_16_4_a_handle_to_oneself_is_weak():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 import burrow
+from burrow.util.multiprocessing import Pool
 from helpers.checkout import ROOT
 from helpers.gates import pass_gate, sleep_long
 from helpers.wait import wait_until
@@ -203,6 +204,51 @@ def test_row_19_calls_that_wait_for_each_other_are_told(two):
         burrow.get(pot.outer.remote(pot), timeout=30)
 
 
-@pytest.mark.parametrize("name", ["train", "tune", "serve", "data"])
+@pytest.mark.parametrize("name", ["train", "tune", "serve", "data", "rllib", "workflow"])
 def test_row_20_no_libraries(name):
-    assert importlib.util.find_spec(f"burrow.{name}") is None
+    with pytest.raises(ImportError, match="Ray's libraries"):
+        importlib.import_module(f"burrow.{name}")
+    with pytest.raises(ImportError, match="Ray's libraries"):
+        exec(f"from burrow import {name}")  # as a notebook writes it
+    with pytest.raises(AttributeError, match="Ray's libraries"):
+        getattr(burrow, name)
+
+
+def test_row_21_a_pool_of_more_processes_than_cpus(two):
+    with Pool(3) as pool:
+        assert pool.map(abs, [-1, -2, -3]) == [1, 2, 3]
+
+
+def test_row_22_what_a_pool_raises(two):
+    with Pool(1) as pool, pytest.raises(ValueError, match="invalid literal") as caught:
+        pool.map(parse, ["x"])
+    assert type(caught.value) is ValueError
+    assert "in parse" in str(caught.value.__cause__)
+
+
+class Boiling(BaseException):
+    """Of the user's own."""
+
+
+def test_row_23_a_base_exception_of_ones_own_arrives(two):
+    def boil():
+        raise Boiling
+
+    with pytest.raises(Boiling) as caught:
+        burrow.get(burrow.remote(boil).remote())
+    assert isinstance(caught.value, burrow.exceptions.RayTaskError)
+
+
+def test_row_24_no_graphs_by_bind(two):
+    with pytest.raises(NotImplementedError, match="remote"):
+        burrow.remote(abs).bind(1)
+
+
+def test_row_25_metrics_are_exported_nowhere(two):
+    from burrow.util.metrics import Counter
+
+    def count():
+        Counter("orders").inc()
+        return True
+
+    assert burrow.get(burrow.remote(count).remote())

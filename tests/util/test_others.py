@@ -1,4 +1,4 @@
-"""Placement groups, state lists, and scikit-learn over joblib."""
+"""Placement groups, and scikit-learn over joblib."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from burrow.util.scheduling_strategies import (
     NodeLabelSchedulingStrategy,
     PlacementGroupSchedulingStrategy,
 )
-from burrow.util.state import list_actors, list_nodes, list_tasks, summarize_tasks
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,21 +91,6 @@ def test_the_one_node_by_its_id_and_labels():
 def test_no_strategy(strategy, error):
     with pytest.raises(error, match="scheduling_strategy"):
         one.options(scheduling_strategy=strategy)
-
-
-def test_lists_by_the_names_of_ray():
-    burrow.get(one.options(name="listed").remote())
-
-    assert [row["name"] for row in list_tasks(filters=[("name", "=", "listed")])] == ["listed"]
-    assert not list_tasks(filters=[("name", "=", "listed"), ("state", "!=", "finished")])
-    assert len(list_tasks(limit=1)) == 1
-    assert list_actors() == []
-    assert [row["NodeManagerAddress"] for row in list_nodes()] == [
-        burrow.util.get_node_ip_address()
-    ]
-    assert any(counts.get("finished") for counts in summarize_tasks().values())
-    with pytest.raises(ValueError, match="filter"):
-        list_tasks(filters=[("name", "~", "x")])
 
 
 def test_grid_search_of_scikit_learn():

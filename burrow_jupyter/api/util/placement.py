@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.api import context
 from burrow_jupyter.api.calls import put
 from burrow_jupyter.api.exceptions import InfeasibleError
+from burrow_jupyter.api.ids import HexId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ class PlacementGroup:
         self.strategy = strategy
         self.name = name
         self.session = context.backend().session
-        self.id = f"{self.session:016x}{next(_numbers):016x}"
+        self.id = HexId(f"{self.session:016x}{next(_numbers):016x}")
         self.removed = False
 
     @property

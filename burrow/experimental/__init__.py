@@ -1,0 +1,1 @@
+"""The part of Ray's module of this name that notebooks use: progress bars in tasks."""
