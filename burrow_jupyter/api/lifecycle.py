@@ -68,7 +68,13 @@ class BurrowContext(Mapping[str, Any]):
             "namespace": backend.namespace,
             "num_cpus": backend.totals.get(amounts.CPU, 0.0),
             "num_gpus": backend.totals.get(amounts.GPU, 0.0),
-            "address_info": {},
+            "address_info": {
+                "node_ip_address": "127.0.0.1",
+                "node_id": f"{backend.session:016x}",
+                "session_dir": info.get("directory", ""),
+                "address": "",
+                "webui_url": "",
+            },
         }
 
     def __getitem__(self, key: str) -> Any:
@@ -85,6 +91,17 @@ class BurrowContext(Mapping[str, Any]):
 
     def __exit__(self, *error: object) -> None:
         shutdown()
+
+    @property
+    def dashboard_url(self) -> str:
+        """Empty: the notebook and its side panel show what runs."""
+        return ""
+
+    @property
+    def address_info(self) -> dict[str, Any]:
+        """The facts that code written for Ray asks for, as far as there are any."""
+        found: dict[str, Any] = self._facts["address_info"]
+        return found
 
     def disconnect(self) -> None:
         """End the burrow."""

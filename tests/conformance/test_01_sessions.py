@@ -85,6 +85,8 @@ def test_1_3_the_context_is_a_mapping_and_a_context_manager(own):
         assert "session_dir" in context
         with pytest.raises(KeyError):
             context["nope"]
+        assert context.dashboard_url == context.address_info["webui_url"] == ""
+        assert context.address_info["node_id"] == context["node_id"]
         assert burrow.is_initialized()
     assert not burrow.is_initialized()
 

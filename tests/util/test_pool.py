@@ -84,7 +84,7 @@ def test_a_process_that_dies_fails_its_calls():
     with Pool(1) as pool:
         heard = []
         result = pool.apply_async(os._exit, (1,), error_callback=heard.append)
-        with pytest.raises(burrow.exceptions.ActorDiedError):
+        with pytest.raises(burrow.exceptions.RayActorError):
             result.get(30)
         wait_until(lambda: heard, 20, "the error callback")
     assert len(heard) == 1
@@ -155,3 +155,17 @@ def test_a_burrow_that_is_started_for_a_pool_has_its_size():
     )
 
     assert printed.stdout.split() == ["3.0", "3"]
+
+
+def test_a_process_that_dies_is_replaced_initializer_and_all():
+    def start(value):
+        os.environ["KITCHEN"] = value
+
+    with Pool(2, initializer=start, initargs=("warm",)) as pool:
+        crashed = pool.apply_async(os._exit, (3,))
+        with pytest.raises(burrow.exceptions.RayActorError, match="exit code 3"):
+            crashed.get(20)
+        seen = pool.map(lambda _: (os.getpid(), os.environ["KITCHEN"]), range(8), chunksize=1)
+
+    assert len({pid for pid, _ in seen}) == 2
+    assert {value for _, value in seen} == {"warm"}

@@ -259,6 +259,9 @@ class _Results:
 class Pool:
     """A pool of processes that stay: actors, each with the initializer run in it.
 
+    One that dies is replaced: the call that it ran raises `ActorUnavailableError`, later ones
+    go on.
+
     Args:
         processes: how many; default: the CPUs of the burrow. A burrow that is started for
             the pool has so many CPUs.
@@ -300,7 +303,8 @@ class Pool:
         """How many processes there are."""
         self._start = (initializer, tuple(initargs or ()))
         self._most = maxtasksperchild
-        self._class: Any = remote(**{"num_cpus": 0, **(ray_remote_args or {})})(_Process)
+        options = {"num_cpus": 0, "max_restarts": -1, **(ray_remote_args or {})}
+        self._class: Any = remote(**options)(_Process)
         self._processes = [self._class.remote(*self._start) for _ in range(self.size)]
         self._sent = [0] * self.size
         self._turn = itertools.cycle(range(self.size))
