@@ -30,7 +30,6 @@ IGNORED = frozenset(
         "include_dashboard",
         "dashboard_host",
         "dashboard_port",
-        "log_to_driver",
         "logging_level",
         "logging_config",
         "logging_format",
@@ -128,6 +127,7 @@ def init(
     runtime_env: dict[str, Any] | None = None,
     infeasible: str = "raise",
     mode: str = "local",
+    log_to_driver: bool | None = None,
     **other: Any,
 ) -> BurrowContext:
     """Start a burrow behind this process; calling it is optional.
@@ -148,6 +148,7 @@ def init(
             will ever have: "raise" at the call, or "wait", as in Ray.
         mode: "local": worker processes; "inline": each call runs at once in this process,
             for debugging.
+        log_to_driver: `False`: what tasks print is not shown; what they display is.
         other: keywords that Ray knows and that mean nothing here are accepted.
 
     Returns:
@@ -186,6 +187,7 @@ def init(
         "runtime_env": runtime_env,
         "infeasible": None if infeasible == "raise" else infeasible,
         "mode": None if mode == "local" else mode,
+        "log_to_driver": None if log_to_driver is not False else False,
     }
     with context.opening:
         running = context.current_or_none()
@@ -266,7 +268,23 @@ def _open(asked: dict[str, Any]) -> Backend:
         leave_session_in_forks()
     for callback in on_open:
         callback(opened)
+    if asked["log_to_driver"] is False:
+        _show_displays_only(opened)
     return opened
+
+
+def _show_displays_only(backend: Backend) -> None:
+    """Show nothing of what tasks print; what they display they mean to be seen."""
+    client = getattr(backend, "client", None)
+    if client is None:
+        return
+    show = client.on_printed
+
+    def displayed(message: Any) -> None:
+        if message.stream == DISPLAY:
+            show(message)
+
+    client.on_printed = displayed
 
 
 def show_output(backend: Backend) -> None:

@@ -169,3 +169,21 @@ def test_a_burrow_that_started_by_itself_gives_way_to_an_explicit_one_until_it_i
     burrow.get(same.remote(1))
     with pytest.raises(RuntimeError, match="shutdown"):
         burrow.init(num_gpus=3)
+
+
+def test_what_tasks_print_can_be_hidden(capfd):
+    def cook():
+        from IPython.display import display
+
+        print("steam", flush=True)  # noqa: T201  # what is tested
+        display("dish")
+
+    said = []
+    with burrow.init(num_cpus=1, log_to_driver=False):
+        burrow.get(burrow.remote(cook).remote())
+        wait_until(
+            lambda: said.append(capfd.readouterr().out) or "dish" in "".join(said), 20, "the dish"
+        )
+        assert burrow.init(num_cpus=1, log_to_driver=False)["session"]
+
+    assert "steam" not in "".join(said)
