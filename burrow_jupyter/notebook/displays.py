@@ -35,6 +35,19 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 _to_json = msgspec.json.Encoder(enc_hook=str).encode  # bytes as base64, as front ends expect
 
 
+def _use_plain_bars(module: ModuleType) -> None:
+    """Have notebook bars be plain ones: a widget in a worker has no kernel to be moved by.
+
+    A plain bar is shown as a line that moves, like those of `tqdm.tqdm` and `tqdm.auto`.
+    """
+    from tqdm import std  # noqa: PLC0415  # what has just been imported needs it
+
+    for name in ("tqdm", "tqdm_notebook"):
+        setattr(module, name, std.tqdm)
+    for name in ("trange", "tnrange"):
+        setattr(module, name, std.trange)
+
+
 class Displays:
     """The way out for what the calls of one worker display."""
 
@@ -47,6 +60,7 @@ class Displays:
         # As in every cell, it needs no import.
         builtins.display = self._first_display  # type: ignore[attr-defined]  # IPython's custom
         on_import.patch("IPython.core.display_functions", self._patch)
+        on_import.patch("tqdm.notebook", _use_plain_bars)
         execute.after_call.append(self._show_figures)
 
     def _first_display(self, *objects: Any, **options: Any) -> Any:

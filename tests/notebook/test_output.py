@@ -270,6 +270,23 @@ def test_progress_bars_of_tasks_are_a_line_each(cells: Kernel):
     assert "pot" not in run.stderr
 
 
+@pytest.mark.parametrize(
+    "library", ["tqdm", "tqdm.auto", "tqdm.notebook", "burrow.experimental.tqdm_ray"]
+)
+def test_a_bar_of_an_actors_method_is_a_line(cells: Kernel, library: str):
+    run = cells.run_ok(
+        f"from {library} import tqdm\n@burrow.remote\nclass Stove:\n"
+        "    def boil(self):\n"
+        "        for n in tqdm(range(10), desc='pot', mininterval=0): pass\n"
+        "        return n\n"
+        "stove = Stove.remote(); burrow.get(stove.boil.remote())"
+    )
+
+    wait_until(
+        lambda: any("pot: 100%" in d["text/plain"] for d in run.displays), 20, "the full bar"
+    )
+
+
 def test_a_bar_that_wipes_itself_out_leaves_nothing(cells: Kernel):
     cells.run_ok(
         "from tqdm import tqdm\n@burrow.remote\ndef wiped():\n"
