@@ -119,8 +119,9 @@ def test_every_call_is_counted_and_listed():
     for number in range(300):
         burrow.get(echo.remote(number))
 
-    assert state.summarize_tasks()["echo"] == {"finished": 300}
-    assert {row["state"] for row in state.list_tasks()} == {"finished"}
+    summary = state.summarize_tasks()["cluster"]["summary"]
+    assert summary["echo"]["state_counts"] == {"FINISHED": 300}
+    assert {row["state"] for row in burrow.tasks()} == {"finished"}
 
 
 # ---- that they mean the same ---------------------------------------------------------------
@@ -302,7 +303,7 @@ def test_all_is_free_again_soon_also_if_nobody_asks():
     warm_tasks()
 
     def is_free() -> bool:
-        rows = state.list_workers()
+        rows = burrow.workers()
         return all(row["state"] != "busy" for row in rows)
 
     wait_until(is_free, 10, "no worker to be busy")
@@ -344,7 +345,7 @@ def test_workers_are_killed_at_any_moment():
 
     def kill() -> None:
         while not stop.wait(0.05):
-            for row in state.list_workers():
+            for row in burrow.workers():
                 if row["state"] == "busy" and row["pid"]:
                     try:
                         os.kill(row["pid"], signal.SIGKILL)
@@ -447,7 +448,7 @@ def test_a_call_that_takes_its_time_is_seen():
     ref = act.remote("sleep")
 
     def runs() -> bool:
-        rows = state.list_tasks()
+        rows = burrow.tasks()
         return any(row["name"] == "act" and row["state"] == "running" for row in rows)
 
     wait_until(runs, 10, "the task to be listed as running")
