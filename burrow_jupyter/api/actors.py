@@ -95,7 +95,8 @@ class ClassInfo:
         definition = sources.definition_of(cls).encode()
         self.definition = hashlib.blake2b(definition, digest_size=8).digest() if definition else b""
         self.methods: dict[str, _Method] = {}
-        self.is_async = False
+        # Special methods count, too: one with `async def __init__` is made in a loop.
+        self.is_async = any(_is_async(getattr(cls, name, None)) for name in dir(cls))
         for name in dir(cls):
             if name in _SPECIAL or (name.startswith("__") and name != "__call__"):
                 continue
@@ -104,13 +105,15 @@ class ClassInfo:
             if not callable(function) or isinstance(static, property) or inspect.isclass(static):
                 continue
             bound = isinstance(static, classmethod | staticmethod)
-            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-                self.is_async = True
             self.methods[name] = _Method(cls.__name__, name, function, skip_first=not bound)
         if self.is_async and any(m.options.backpressure for m in self.methods.values()):
             raise ValueError(NO_ASYNC_BACKPRESSURE)
         for name in _SPECIAL:
             self.methods[name] = _Method(cls.__name__, name, _anything, skip_first=False)
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _nothing(self: object) -> None:

@@ -350,7 +350,10 @@ class InlineBackend:
         if done is not None:
             return done
         try:
-            call.run()
+            if actor is not None and actor.options.is_async:
+                self.loops.run(call.run_async())
+            else:
+                call.run()
         except KeyboardInterrupt:
             raise  # the user's own: there is no other process that it could be meant for
         except (ExitActor, SystemExit) as leaving:
@@ -410,7 +413,15 @@ class InlineBackend:
         try:
             values = [self._objects[object_id].value for object_id in deps]
             args_list, kwargs = arguments(client, packed, slots, values)
-            actor.instance = self.code(code_id)(*args_list, **kwargs)
+            cls = self.code(code_id)
+            if options.is_async:
+                from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
+                    construct,
+                )
+
+                actor.instance = self.loops.run(construct(cls, args_list, kwargs))
+            else:
+                actor.instance = cls(*args_list, **kwargs)
             current.call().check_leaving()
         except ExitActor:
             self._die(actor, "exit_actor() was called")

@@ -104,6 +104,7 @@ class Call:
         "_worker",
         "now",
         "options",
+        "place",
         "run_message",
     )
 
@@ -114,6 +115,8 @@ class Call:
         self.run_message = run
         self.options = options
         self.now = now
+        self.place: Any = None
+        """The future or task of a call that runs beside others."""
         self._began = 0
         self._micros = 0
         self._result: Any = None

@@ -528,12 +528,22 @@ class Worker:
         current.set_process_wide(now)
         processes.set_title(f"burrow::{options.class_name}")
         failure: Failure | None = None
+        if options.out_of_order or options.concurrency_groups:
+            from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
+                SideBySide,
+            )
+
+            self.client.make_pokable()
+            self._side_by_side = SideBySide(self, options)
         try:
             with threads_for(options.shape):
                 cls = facts.actor_class = self.code(message.code_id)
                 args, kwargs = arguments(self.client, message.args, message.slots, message.values)
                 self._in_user = True
-                self.actor = cls(*args, **kwargs)
+                if options.is_async and self._side_by_side is not None:
+                    self.actor = self._side_by_side.construct(cls, args, kwargs)
+                else:
+                    self.actor = cls(*args, **kwargs)
                 now.check_leaving()
                 facts.actor_instance = self.actor
         except ExitActor:
@@ -552,13 +562,6 @@ class Worker:
         finally:
             self._in_user = False
             current.set_process_wide(current.NOTHING)
-        if failure is None and (options.out_of_order or options.concurrency_groups):
-            from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
-                SideBySide,
-            )
-
-            self.client.make_pokable()
-            self._side_by_side = SideBySide(self, options)
         text = repr_of(self.actor) if failure is None else ""
         self.client.post(messages.ActorReady(message.actor_id, failure, text))
         self._send()

@@ -208,6 +208,18 @@ def test_9_7_a_queued_call_is_removed_and_order_kept(tmp_path):
     assert burrow.get([first, third]) == [1, 101]
 
 
+def test_9_7_a_queued_call_ends_while_all_threads_are_busy(tmp_path):
+    gate = tmp_path / "gate"
+    counter = Counter.options(max_concurrency=2).remote()
+    busy = [counter.gated.remote(gate, 0) for _ in range(2)]
+    queued = counter.add.remote(10)
+    burrow.cancel(queued)
+
+    cancelled(queued)
+    gate.touch()
+    assert burrow.get([*busy, counter.get.remote()]) == [0, 0, 0]
+
+
 def test_9_7_a_coroutine_is_cancelled_and_its_neighbours_are_not(tmp_path):
     @burrow.remote
     class Waits:
