@@ -31,7 +31,7 @@ from burrow_jupyter.core.failures import (
 )
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, seeds, serialization
-from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.current import TERMINATED, ExitActor
 from burrow_jupyter.engine.execute import Call, arguments, unknown_group
 
 if TYPE_CHECKING:
@@ -104,6 +104,12 @@ class _Client:
 
     def flush(self) -> None:
         """Nothing waits to be sent."""
+
+
+def _why(leaving: ExitActor | SystemExit) -> str:
+    if isinstance(leaving, ExitActor):
+        return leaving.reason
+    return f"it called sys.exit({leaving.code})"
 
 
 class _Worker:
@@ -360,8 +366,7 @@ class InlineBackend:
             if actor is None:
                 text = "the task called sys.exit(), which ends a worker process"
                 return messages.Done(call.now.task_id, [], EngineError(text))
-            del leaving
-            self._die(actor, "exit_actor() was called")
+            self._die(actor, _why(leaving))
             return messages.Done(call.now.task_id, [], actor.failure)
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             done = call.failed(error)
@@ -411,7 +416,16 @@ class InlineBackend:
         current.set_process_wide(current.Current(0, run_id, actor_id))
         outer_facts = current.swap_facts(self._facts(options.shape, actor))
         try:
-            values = [self._objects[object_id].value for object_id in deps]
+            values = []
+            for object_id in deps:
+                failure = self._objects[object_id].failure
+                if failure is not None:
+                    self._objects[object_id].asked = True
+                    root = root_of(failure)
+                    error = root if isinstance(root, UserError) else None
+                    self._die(actor, "an argument of its constructor could not be computed", error)
+                    return actor_id
+                values.append(self._objects[object_id].value)
             args_list, kwargs = arguments(client, packed, slots, values)
             cls = self.code(code_id)
             if options.is_async:
@@ -423,9 +437,11 @@ class InlineBackend:
             else:
                 actor.instance = cls(*args_list, **kwargs)
             current.call().check_leaving()
-        except ExitActor:
-            self._die(actor, "exit_actor() was called")
-        except Exception as error:  # noqa: BLE001  # the border of the user's code
+        except KeyboardInterrupt:
+            raise
+        except (ExitActor, SystemExit) as leaving:
+            self._die(actor, _why(leaving))
+        except BaseException as error:  # noqa: BLE001  # the border of the user's code
             failure = errors.capture(
                 error, function=f"{options.class_name}.__init__", task_id=0, actor_id=actor_id
             )
@@ -467,9 +483,8 @@ class InlineBackend:
             return self._settle_all(self.mint.block(results), results, None, failure)
         assert actor is not None, "checked above"
         if method == messages.TERMINATE:
-            task_id = self.mint.next()
-            self._die(actor, "it was ended by __ray_terminate__()")
-            return self._settle_all(task_id, 1, [serialization.dump(None, None)], None)
+            self._die(actor, TERMINATED)
+            return self._settle_all(self.mint.block(results), results, None, actor.failure)
         group, groups = options.concurrency_group, dict(actor.options.concurrency_groups)
         if group and group not in groups:
             failure = EngineError(unknown_group(options.name, group, groups))

@@ -9,7 +9,6 @@ which they come.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.limits import ACTOR_MAX_CONCURRENCY_ASYNC
-from burrow_jupyter.engine import current, serialization
-from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine import current
+from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.execute import Call, unknown_group
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from burrow_jupyter.engine.worker import Worker
 
 DEFAULT_GROUP = ""
+LEAVE_WITHIN_S = 5.0
+"""How long the other calls of an actor that leaves may go on: often one of them is a loop
+that never ends."""
 
 
 class SideBySide:
@@ -36,6 +38,10 @@ class SideBySide:
         """Start them."""
         self._worker = worker
         self._calls: dict[int, Call] = {}
+        self.left = False
+        """Whether a call has ended the actor: what has not begun never does."""
+        self._closing = False
+        self._all_ended = threading.Event()
         sizes = dict(options.concurrency_groups)
         kind: type[_Loop | _Threads]
         if options.is_async:
@@ -62,6 +68,11 @@ class SideBySide:
 
     def submit(self, run: messages.Run, options: TaskOptions) -> None:
         """Begin a call when its group has room."""
+        if self._closing:
+            return  # the head fails it, as all that will not have begun
+        if run.method == messages.TERMINATE:
+            self._close(TERMINATED, None)
+            return
         now = current.Current(run.task_id, run.run_id, current.facts.actor_id, run.attempt, options)
         call = Call(self._worker, run, options, now)
         group = self._groups.get(options.concurrency_group)
@@ -70,10 +81,7 @@ class SideBySide:
             self.end(call, messages.Done(run.task_id, [], EngineError(text)))
             return
         self._calls[run.task_id] = call
-        if run.method == messages.TERMINATE:
-            threading.Thread(target=self._terminate, args=(call,), daemon=True).start()
-        else:
-            group.submit(call)
+        group.submit(call)
 
     def interrupt(self, task_id: int) -> None:
         """Cancel a call: one that has not begun never will, a coroutine is cancelled."""
@@ -85,27 +93,45 @@ class SideBySide:
 
     def end(self, call: Call, done: messages.Done) -> None:
         """Tell the head how a call has ended."""
-        self._calls.pop(call.now.task_id, None)
         self._worker.output.end_of_call(call.now)
         self._worker.debugging.end_of_call(call.now)
         client = self._worker.client
         client.post(done)
         client.flush()
         call.forget()
+        self.drop(call)
 
-    def leave(self, call: Call) -> None:
-        """End the actor, from within a call."""
+    def drop(self, call: Call) -> None:
+        """Nothing of a call is under way any more."""
         self._calls.pop(call.now.task_id, None)
-        self._worker.leave_actor("exit_actor() was called")
-        self._worker.wake()
+        if self._closing and not self._calls:
+            self._all_ended.set()
 
-    def _terminate(self, call: Call) -> None:
-        """End in order: after what was submitted before."""
-        for group in self._groups.values():
-            group.drain()
-        self.end(call, messages.Done(call.now.task_id, [serialization.dump(None, None)]))
-        self._worker.leave_actor("it was ended by __ray_terminate__()")
-        self._worker.wake()
+    def leave(self, call: Call, reason: str) -> None:
+        """End the actor, from within a call; others that run have a while to end."""
+        self.left = True
+        self.drop(call)
+        self._close(reason, LEAVE_WITHIN_S)
+
+    def quit(self, call: Call, error: SystemExit) -> None:
+        """End as `sys.exit` says, from within a call."""
+        if error.code == 0:
+            self.leave(call, EXITED_WITH_0)
+        else:
+            self._worker.quit(error)
+
+    def _close(self, reason: str, within_s: float | None) -> None:
+        """End the actor when its calls have ended; later ones do not begin."""
+        self._closing = True
+        if not self._calls:
+            self._all_ended.set()
+
+        def end() -> None:
+            self._all_ended.wait(within_s)
+            self._worker.leave_actor(reason)
+            self._worker.wake()
+
+        threading.Thread(target=end, name="burrow-leave", daemon=True).start()
 
 
 class _Threads:
@@ -123,19 +149,21 @@ class _Threads:
         if call.place is not None and call.place.cancel():
             self._owner.end(call, call.cancelled())
 
-    def drain(self) -> None:
-        """Return when all calls have ended; later ones are not taken."""
-        self._pool.shutdown(wait=True)
-
     def _run(self, call: Call) -> None:
         token = current.concurrent.set(call.now)
         try:
+            if self._owner.left:
+                self._owner.drop(call)
+                return
             done = call.cancelled() if call.now.cancelled else call.prepare()
             if done is None:
                 try:
                     call.run()
-                except (ExitActor, SystemExit):
-                    self._owner.leave(call)
+                except ExitActor as leaving:
+                    self._owner.leave(call, leaving.reason)
+                    return
+                except SystemExit as error:
+                    self._owner.quit(call, error)
                     return
                 except KeyboardInterrupt:
                     done = call.cancelled()
@@ -154,7 +182,6 @@ class _Loop:
     def __init__(self, owner: SideBySide, name: str, size: int) -> None:
         self._owner = owner
         self._limit = asyncio.Semaphore(size)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._run_loop, name=f"{name}-asyncio", daemon=True).start()
 
@@ -198,44 +225,38 @@ class _Loop:
 
         self._loop.call_soon_threadsafe(cancel)
 
-    def drain(self) -> None:
-        """Return when all calls have ended."""
-        with contextlib.suppress(Exception):
-            self.run(self._gather())
-
-    async def _gather(self) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     def _spawn(self, call: Call) -> None:
-        task = self._loop.create_task(self._run(call), name=call.options.name)
-        call.place = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        call.place = self._loop.create_task(self._run(call), name=call.options.name)
 
     async def _run(self, call: Call) -> None:
         current.concurrent.set(call.now)
         done: messages.Done | None
         try:
             async with self._limit:
+                if self._owner.left:
+                    self._owner.drop(call)
+                    return
                 done = call.cancelled() if call.now.cancelled else call.prepare()
                 if done is None:
                     await call.run_async()
                     done = call.finished()
         except asyncio.CancelledError:
             done = call.cancelled()
-        except (ExitActor, SystemExit):
-            self._owner.leave(call)
+        except ExitActor as leaving:
+            self._owner.leave(call, leaving.reason)
+            return
+        except SystemExit as error:
+            self._owner.quit(call, error)
             return
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             done = call.failed(error)
         self._owner.end(call, done)
 
 
-async def construct(cls: type, args: list[Any], kwargs: dict[str, Any]) -> Any:
+async def construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Make an instance in the running loop, also of a class whose `__init__` is async."""
-    constructor: Any = cls.__init__
-    if not inspect.iscoroutinefunction(constructor):
+    if not inspect.iscoroutinefunction(cls.__init__):
         return cls(*args, **kwargs)
     instance = cls.__new__(cls, *args, **kwargs)
-    await constructor(instance, *args, **kwargs)
+    await cls.__init__(instance, *args, **kwargs)
     return instance

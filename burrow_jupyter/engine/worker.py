@@ -25,9 +25,9 @@ from burrow_jupyter.core.limits import (
     RIDE_MAX_BYTES,
     RIDE_RESULTS_MAX,
 )
-from burrow_jupyter.engine import current, errors, processes, serialization, transport
+from burrow_jupyter.engine import current, errors, processes, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
-from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.debugging import Debugging
 from burrow_jupyter.engine.door import Door
 from burrow_jupyter.engine.execute import (
@@ -159,16 +159,18 @@ class Worker:
 
     def _finish(self) -> None:
         """End in order: the user's own clean-up has its turn, with a bound."""
-        shutdown = getattr(self.actor, SHUTDOWN, None)
 
         def clean_up() -> None:
-            if shutdown is not None:
+            if self.actor is None:
+                return
+            if hasattr(self.actor, SHUTDOWN):
                 try:
-                    shutdown()
+                    getattr(self.actor, SHUTDOWN)()
                 except BaseException as error:  # noqa: BLE001  # the actor ends all the same
                     print(f"{SHUTDOWN} raised {error!r}", file=sys.stderr)  # noqa: T201
-            if self.actor is not None:
-                atexit._run_exitfuncs()  # noqa: SLF001  # os._exit below would skip them
+            # The end of the process, which is an os._exit, would skip these and `__del__`.
+            atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way
+            self.actor = None
 
         thread = threading.Thread(target=clean_up, name="burrow-shutdown", daemon=True)
         thread.start()
@@ -311,8 +313,7 @@ class Worker:
             self._side_by_side.submit(run, options)
             return
         if self.actor is not None and run.method == messages.TERMINATE:
-            self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
-            self.leave_actor("it was ended by __ray_terminate__()")
+            self.leave_actor(TERMINATED)
             return
         if None in run.values and not self._have_ridden(run):
             return
@@ -335,9 +336,9 @@ class Worker:
             # The interrupt came between the user's last step and ours.
             self._in_user = False
             done = call.cancelled()
-        except ExitActor:
+        except ExitActor as leaving:
             current.set_process_wide(current.NOTHING)
-            self.leave_actor("exit_actor() was called")
+            self.leave_actor(leaving.reason)
             return
         call.look_after()
         self.debugging.end_of_call(now)
@@ -435,9 +436,9 @@ class Worker:
             return call.out_of_time()
         except SystemExit as error:
             self._in_user = False
-            if self.actor is not None:
-                raise ExitActor from None
-            self._quit(error)
+            if self.actor is not None and error.code == 0:
+                raise ExitActor(EXITED_WITH_0) from None
+            self.quit(error)
         except ExitActor:
             self._in_user = False
             raise
@@ -479,8 +480,8 @@ class Worker:
             )
         return taken.get(task_id, 0) >= 0
 
-    def _quit(self, error: SystemExit) -> None:
-        """The task called `sys.exit`: the worker ends, which the head takes for a crash."""
+    def quit(self, error: SystemExit) -> None:
+        """The user's code called `sys.exit`: the worker ends, which the head takes for a crash."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -545,12 +546,14 @@ class Worker:
                 else:
                     self.actor = cls(*args, **kwargs)
                 now.check_leaving()
-                facts.actor_instance = self.actor
-        except ExitActor:
-            self.leave_actor("exit_actor() was called")
+        except ExitActor as leaving:
+            self.leave_actor(leaving.reason)
             return
         except SystemExit as error:
-            self._quit(error)
+            if error.code == 0:
+                self.leave_actor(EXITED_WITH_0)
+                return
+            self.quit(error)
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             failure = errors.capture(
                 error,
