@@ -133,7 +133,7 @@ class _Worker:
         """Run a coroutine to its end."""
         return self._backend.loops.run(coroutine)
 
-    def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
+    def may_yield(self, now: current.Current, ahead: int, most: int) -> bool:
         """Nobody can take an item before the last is made, so nothing is held back."""
         return True
 

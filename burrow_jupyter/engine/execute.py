@@ -236,7 +236,7 @@ class Call:
             worker.client.flush()
         if count != STREAMING:
             return True
-        return worker.may_yield(run.task_id, index + 1, options.backpressure)
+        return worker.may_yield(self.now, index + 1, options.backpressure)
 
     def _unrolled(self, index: int) -> Any:
         count = self.options.num_returns
@@ -258,10 +258,10 @@ class Call:
             return self.failed(error)
         return messages.Done(task_id, values, None, self._micros)
 
-    def cancelled(self) -> messages.Done:
+    def cancelled(self, *, begun: bool = False) -> messages.Done:
         """Return the end of a call that was cancelled."""
         task_id = self.run_message.task_id
-        return messages.Done(task_id, [], Cancelled(task_id, self.options.name))
+        return messages.Done(task_id, [], Cancelled(task_id, self.options.name, begun))
 
     def out_of_time(self) -> messages.Done:
         """Return the end of a call whose time was up."""

@@ -230,6 +230,7 @@ class _Loop:
 
     async def _run(self, call: Call) -> None:
         current.concurrent.set(call.now)
+        begun = False
         done: messages.Done | None
         try:
             async with self._limit:
@@ -238,10 +239,13 @@ class _Loop:
                     return
                 done = call.cancelled() if call.now.cancelled else call.prepare()
                 if done is None:
+                    begun = True
                     await call.run_async()
-                    done = call.finished()
+                    # One that has caught the cancellation ends cancelled all the same.
+                    cancelled = call.now.cancelled
+                    done = call.cancelled(begun=True) if cancelled else call.finished()
         except asyncio.CancelledError:
-            done = call.cancelled()
+            done = call.cancelled(begun=begun)
         except ExitActor as leaving:
             self._owner.leave(call, leaving.reason)
             return

@@ -430,7 +430,7 @@ class Worker:
                 self._in_user = False
         except KeyboardInterrupt:
             self._in_user = False
-            return call.cancelled()
+            return call.cancelled(begun=True)
         except _OutOfTimeError:
             self._in_user = False
             return call.out_of_time()
@@ -467,18 +467,21 @@ class Worker:
 
         return asyncio.run(coroutine)
 
-    def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
+    def may_yield(self, now: current.Current, ahead: int, most: int) -> bool:
         """Say whether a generator may make its next item: how far the consumer is behind.
 
         Returns:
             False when the consumer wants no more.
         """
-        taken = self._credits
+        taken, task_id = self._credits, now.task_id
+
+        def unwanted() -> bool:
+            # Tasks are interrupted, and may go on if they catch that; methods are not.
+            return taken.get(task_id, 0) < 0 or (now.cancelled and now.actor_id != 0)
+
         if most:
-            self.client.wait_until(
-                lambda: taken.get(task_id, 0) < 0 or ahead - taken.get(task_id, 0) < most
-            )
-        return taken.get(task_id, 0) >= 0
+            self.client.wait_until(lambda: unwanted() or ahead - taken.get(task_id, 0) < most)
+        return not unwanted()
 
     def quit(self, error: SystemExit) -> None:
         """The user's code called `sys.exit`: the worker ends, which the head takes for a crash."""

@@ -44,6 +44,7 @@ NOT_INLINE = {
     "test_9_7_a_queued_call_is_removed_and_order_kept": NOTHING_WAITS,
     "test_9_7_a_queued_call_ends_while_all_threads_are_busy": NOTHING_WAITS,
     "test_9_7_a_coroutine_is_cancelled_and_its_neighbours_are_not": NOTHING_WAITS,
+    "test_9_7_a_generator_of_an_actor_ends_at_its_next_item": NOTHING_WAITS,
     "test_9_7_a_running_call_sees_its_flag": NOTHING_WAITS,
     "9.8": NOTHING_WAITS,
     "9.9": NOTHING_WAITS,
