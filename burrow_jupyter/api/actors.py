@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import pickle
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,7 @@ from burrow_jupyter.api.exceptions import (
     ActorHandleNotFoundError,
     PendingCallsLimitExceeded,
 )
-from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.refs import HexId, ObjectRef
 from burrow_jupyter.api.tasks import refs_of
 from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import options as table
@@ -98,10 +99,14 @@ class ClassInfo:
         # Special methods count, too: one with `async def __init__` is made in a loop.
         self.is_async = any(_is_async(getattr(cls, name, None)) for name in dir(cls))
         for name in dir(cls):
-            if name in _SPECIAL or (name.startswith("__") and name != "__call__"):
+            if name in _SPECIAL:
                 continue
             static = inspect.getattr_static(cls, name)
             function = getattr(cls, name, None)
+            if _is_dunder(name) and not (
+                inspect.isfunction(function) or inspect.ismethod(function)
+            ):
+                continue  # what every object has
             if not callable(function) or isinstance(static, property) or inspect.isclass(static):
                 continue
             bound = isinstance(static, classmethod | staticmethod)
@@ -110,6 +115,14 @@ class ClassInfo:
             raise ValueError(NO_ASYNC_BACKPRESSURE)
         for name in _SPECIAL:
             self.methods[name] = _Method(cls.__name__, name, _anything, skip_first=False)
+
+    def listed(self) -> list[str]:
+        """Return the methods that are shown for completion."""
+        return sorted(name for name in self.methods if name == "__call__" or not _is_dunder(name))
+
+
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
 
 
 def _is_async(function: Any) -> bool:
@@ -165,8 +178,18 @@ class ActorClass:
         )
         raise TypeError(msg)
 
+    @property
+    def __ray_actor_class__(self) -> type:
+        """The plain class, under the name that unit tests of programs for Ray take it from."""
+        return self._cls
+
+    @property
+    def __ray_metadata__(self) -> SimpleNamespace:
+        """As `__ray_actor_class__`: what such tests look at of Ray's own records."""
+        return SimpleNamespace(modified_class=self._cls, class_name=self._cls.__qualname__)
+
     def __dir__(self) -> list[str]:
-        return sorted({*self._info.methods, "remote", "options", "bind"} - set(_SPECIAL))
+        return sorted({*self._info.listed(), "remote", "options", "bind"})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -375,7 +398,9 @@ class ActorHandle:
         self._weak = weak
         self._counted = counted and not weak
         self._interned: dict[TaskOptions, int] = {}
-        self._pending = 0  # calls since the head was asked, and what it said
+        # Calls since the head was asked, and what it said. The first call asks: there may
+        # be another handle on the actor here.
+        self._pending = max(0, options.max_pending_calls)
 
     def __del__(self) -> None:
         try:
@@ -396,7 +421,7 @@ class ActorHandle:
         return ActorMethod(self, name, known)
 
     def __dir__(self) -> list[str]:
-        return sorted(set(self._info.methods) - set(_SPECIAL))
+        return self._info.listed()
 
     def _call(
         self,
@@ -489,8 +514,10 @@ class ActorHandle:
         self._pending += 1
 
     @property
-    def _actor_id(self) -> str:
-        return f"{self._session:016x}{self._id:016x}"
+    def _actor_id(self) -> HexId:
+        return HexId(f"{self._session:016x}{self._id:016x}")
+
+    _ray_actor_id = _actor_id
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ActorHandle):

@@ -39,6 +39,20 @@ class Reason(str):
         return str(self)
 
 
+class HexId(str):
+    """An id as a string of hexadecimal digits, with the methods that ids have in Ray."""
+
+    __slots__ = ()
+
+    def hex(self) -> str:
+        """Return the digits."""
+        return str(self)
+
+    def binary(self) -> bytes:
+        """Return the bytes that the digits stand for."""
+        return bytes.fromhex(self)
+
+
 class ObjectRef(Ref, Generic[T_co]):
     """The promise of an object: of a task's result, or of a value given to `put`.
 
@@ -104,9 +118,9 @@ class ObjectRef(Ref, Generic[T_co]):
         self._backend.flush()
         return Reason(self._backend.ask("why", self.id))
 
-    def task_id(self) -> str:
+    def task_id(self) -> HexId:
         """Return the id of the task that makes the object, as 32 hexadecimal digits."""
-        return self.hex()
+        return HexId(self.hex())
 
     @classmethod
     def nil(cls) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.actors import ActorHandle, own_handle
+from burrow_jupyter.api.refs import HexId
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import current
 
@@ -255,9 +256,10 @@ class RuntimeContext:
         return f"{session:016x}{current.facts.worker_id:016x}"
 
     def get_task_id(self) -> str | None:
-        """Return the id of the task, `None` in the driver."""
+        """Return the id of the task, `None` in the driver; a constructor's is the actor's."""
         now = current.call()
-        return f"{context.backend().session:016x}{now.task_id:016x}" if now.task_id else None
+        task_id = now.task_id or (now.actor_id if now.options is not None else 0)
+        return f"{context.backend().session:016x}{task_id:016x}" if task_id else None
 
     def get_actor_id(self) -> str | None:
         """Return the id of the actor, `None` outside actors."""
@@ -274,9 +276,14 @@ class RuntimeContext:
         return options.name if options is not None else None
 
     def get_task_function_name(self) -> str | None:
-        """Return the function's own name, whatever the options say."""
+        """Return the function's own name with its module, whatever the options say."""
         options = current.call().options
-        return options.function if options is not None else None
+        if options is None:
+            return None
+        if current.facts.actor_id:
+            cls = current.facts.actor_class
+            return f"{cls.__module__}.{cls.__qualname__}.{options.function.rpartition('.')[2]}"
+        return options.function
 
     def get_assigned_resources(self) -> dict[str, float]:
         """Return the resources that the task or actor holds."""
@@ -286,6 +293,14 @@ class RuntimeContext:
             options = current.call().options
             shape = options.shape if options is not None else ()
         return {name: resources.to_quantity(units) for name, units in shape}
+
+    def get_placement_group_id(self) -> None:
+        """Return `None`: placement groups set nothing aside, so nothing runs in one."""
+        return
+
+    def get_node_labels(self) -> dict[str, str]:
+        """Return `{}`: there is one machine, which needs no labels."""
+        return {}
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """Return the ids of this task's or actor's GPUs, as strings, below `"GPU"`."""
@@ -310,6 +325,28 @@ class RuntimeContext:
             RuntimeError: asked outside an actor.
         """
         return own_handle()
+
+    @property
+    def job_id(self) -> HexId:
+        """As `get_job_id()`, by its older name."""
+        return HexId(self.get_job_id())
+
+    @property
+    def node_id(self) -> HexId:
+        """As `get_node_id()`, by its older name."""
+        return HexId(self.get_node_id())
+
+    @property
+    def task_id(self) -> HexId | None:
+        """As `get_task_id()`, by its older name."""
+        known = self.get_task_id()
+        return None if known is None else HexId(known)
+
+    @property
+    def actor_id(self) -> HexId | None:
+        """As `get_actor_id()`, by its older name."""
+        known = self.get_actor_id()
+        return None if known is None else HexId(known)
 
     def get(self) -> dict[str, Any]:
         """Return what applies of the ids and names, as older code asks for them."""

@@ -32,7 +32,7 @@ from burrow_jupyter.core.failures import (
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, seeds, serialization
 from burrow_jupyter.engine.current import TERMINATED, ExitActor
-from burrow_jupyter.engine.execute import Call, arguments, unknown_group
+from burrow_jupyter.engine.execute import Call, arguments, creation_options, unknown_group
 
 if TYPE_CHECKING:
     import asyncio
@@ -413,7 +413,8 @@ class InlineBackend:
             self._names[key] = actor_id
         client: Any = _Client(self)
         outer = current.process_wide
-        current.set_process_wide(current.Current(0, run_id, actor_id))
+        creation = creation_options(options.class_name)
+        current.set_process_wide(current.Current(0, run_id, actor_id, options=creation))
         outer_facts = current.swap_facts(self._facts(options.shape, actor))
         try:
             values = []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, TimedOut
-from burrow_jupyter.core.options import DYNAMIC, STREAMING
+from burrow_jupyter.core.options import DYNAMIC, STREAMING, TaskOptions
 from burrow_jupyter.engine import current, errors, seeds
 from burrow_jupyter.engine.serialization import PLAIN_TYPES, dump_plain
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.core.failures import UserError
     from burrow_jupyter.core.messages import Value
-    from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.engine.client import Client
     from burrow_jupyter.engine.current import Current
     from burrow_jupyter.engine.worker import Worker
@@ -362,6 +361,12 @@ def upgrade(instance: Any, cls: type) -> None:
             instance.__class__ = before
             raise
     current.facts.actor_class = cls
+
+
+def creation_options(class_name: str) -> TaskOptions:
+    """Return what a constructor's call knows of itself."""
+    name = f"{class_name}.{CREATION}"
+    return TaskOptions(name=name, function=name)
 
 
 class OpenMpThreads:

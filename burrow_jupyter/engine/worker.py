@@ -33,6 +33,7 @@ from burrow_jupyter.engine.door import Door
 from burrow_jupyter.engine.execute import (
     Call,
     arguments,
+    creation_options,
     repr_of,
     threads_for,
 )
@@ -528,7 +529,13 @@ class Worker:
         facts.actor_id = message.actor_id
         facts.actor_options = options
         facts.restarts = message.restarts
-        now = current.Current(0, message.run_id, message.actor_id, message.restarts + 1)
+        now = current.Current(
+            0,
+            message.run_id,
+            message.actor_id,
+            message.restarts + 1,
+            creation_options(options.class_name),
+        )
         current.set_process_wide(now)
         processes.set_title(f"burrow::{options.class_name}")
         failure: Failure | None = None

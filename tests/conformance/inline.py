@@ -52,6 +52,7 @@ NOT_INLINE = {
     "test_10_2_also_when_an_earlier_one_waits_for_its_arguments": NOTHING_WAITS,
     "10.3": NO_AMOUNTS,
     "test_10_4_an_actor_ends_with_its_last_handle_but_after_its_calls": NO_PROCESS,
+    "test_10_8_calls_through_another_handle_count_too": NOTHING_WAITS,
     "test_10_8_pending_calls_are_limited": NOTHING_WAITS,
     "10.9": NO_PROCESS,
     "test_10_10_calls_that_run_beside_it_may_end": ONE_BY_ONE,

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import gc
 import os
+import pickle
 import signal
 import threading
 from pathlib import Path
@@ -87,10 +88,14 @@ def test_10_1_classes_of_every_kind():
         def __call__(self, x):
             return x
 
+        def __len__(self):
+            return 7
+
         def another(self):
             return type(self)().inherited(), isinstance(self, Base)
 
     every = Every.remote()
+    assert burrow.get(every.__len__.remote()) == 7
     assert burrow.get(
         [
             every.inherited.remote(),
@@ -309,6 +314,19 @@ def test_10_8_pending_calls_are_limited(tmp_path):
     gate.touch()
     assert burrow.get(refs) == [1, 2, 3]
     assert burrow.get(counter.add.remote()) == 4
+
+
+def test_10_8_calls_through_another_handle_count_too(tmp_path):
+    gate = tmp_path / "gate"
+    counter = Counter.options(max_pending_calls=1).remote()
+    ref = counter.gated.remote(gate)
+    other = pickle.loads(pickle.dumps(counter))
+
+    with pytest.raises(exceptions.PendingCallsLimitExceeded):
+        other.add.remote()
+    gate.touch()
+    assert burrow.get(ref) == 1
+    assert burrow.get(other.add.remote()) == 2
 
 
 def test_10_8_ended_calls_do_not_count_though_nobody_got_them():
