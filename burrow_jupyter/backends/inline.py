@@ -333,6 +333,7 @@ class InlineBackend:
             worker: Any = _Worker(self, actor.instance if actor is not None else None)
             call = Call(worker, message, options, now)
             done = self._attempt(call, actor)
+            call.forget()  # an error and the frames that it came through hold each other
             if done.failure is None or not done.retryable or not (limit < 0 or attempt <= limit):
                 return done
             for any_id in contained_in(done.failure):
