@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 
 import pytest
@@ -176,6 +177,28 @@ def test_11_3_a_blocking_get_inside_works_but_warns(capfd):
         return "await" in "".join(said)
 
     wait_until(told, 5, "the warning")
+
+
+def test_11_3_awaiting_inside_does_not_warn(capfd):
+    @burrow.remote
+    class Awaits:
+        async def ask(self):
+            return await burrow.put(1)  # it is there already
+
+        async def say(self):
+            sys.stderr.write("said last\n")
+
+    awaits = Awaits.remote()
+    burrow.get([awaits.ask.remote() for _ in range(5)])
+    burrow.get(awaits.say.remote())
+    said = []
+
+    def told():
+        said.append(capfd.readouterr().err)
+        return "said last" in "".join(said)
+
+    wait_until(told, 5, "what was said last")
+    assert "await" not in "".join(said)
 
 
 def test_11_4_each_call_is_itself():
