@@ -22,6 +22,8 @@ from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.execute import Call, unknown_group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
     from burrow_jupyter.engine.worker import Worker
 
@@ -54,7 +56,7 @@ class SideBySide:
             name: kind(self, f"burrow-{name or 'default'}", size) for name, size in sizes.items()
         }
 
-    def construct(self, cls: type, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    def construct(self, cls: type, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Make the instance of an async actor in the loop that its calls will run in.
 
         What it makes there (a task, a session of a client library) belongs to that loop.
@@ -257,7 +259,7 @@ class _Loop:
         self._owner.end(call, done)
 
 
-async def construct(cls: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+async def construct(cls: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Make an instance in the running loop, also of a class whose `__init__` is async."""
     if not inspect.iscoroutinefunction(cls.__init__):
         return cls(*args, **kwargs)
