@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import pickle
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -97,22 +98,37 @@ class ClassInfo:
         definition = sources.definition_of(cls).encode()
         self.definition = hashlib.blake2b(definition, digest_size=8).digest() if definition else b""
         self.methods: dict[str, _Method] = {}
-        self.is_async = False
+        # Special methods count, too: one with `async def __init__` is made in a loop.
+        self.is_async = any(_is_async(getattr(cls, name, None)) for name in dir(cls))
         for name in dir(cls):
-            if name in _SPECIAL or (name.startswith("__") and name != "__call__"):
+            if name in _SPECIAL:
                 continue
             static = inspect.getattr_static(cls, name)
             function = getattr(cls, name, None)
+            if _is_dunder(name) and not (
+                inspect.isfunction(function) or inspect.ismethod(function)
+            ):
+                continue  # what every object has
             if not callable(function) or isinstance(static, property) or inspect.isclass(static):
                 continue
             bound = isinstance(static, classmethod | staticmethod)
-            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-                self.is_async = True
             self.methods[name] = _Method(cls.__name__, name, function, skip_first=not bound)
         if self.is_async and any(m.options.backpressure for m in self.methods.values()):
             raise ValueError(NO_ASYNC_BACKPRESSURE)
         for name in _SPECIAL:
             self.methods[name] = _Method(cls.__name__, name, _anything, skip_first=False)
+
+    def listed(self) -> list[str]:
+        """Return the methods that are shown for completion."""
+        return sorted(name for name in self.methods if name == "__call__" or not _is_dunder(name))
+
+
+def _is_dunder(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _nothing(self: object) -> None:
@@ -164,8 +180,18 @@ class ActorClass:
         )
         raise TypeError(msg)
 
+    @property
+    def __ray_actor_class__(self) -> type:
+        """The plain class, under the name that unit tests of programs for Ray take it from."""
+        return self._cls
+
+    @property
+    def __ray_metadata__(self) -> SimpleNamespace:
+        """As `__ray_actor_class__`: what such tests look at of Ray's own records."""
+        return SimpleNamespace(modified_class=self._cls, class_name=self._cls.__qualname__)
+
     def __dir__(self) -> list[str]:
-        return sorted({*self._info.methods, "remote", "options", "bind"} - set(_SPECIAL))
+        return sorted({*self._info.listed(), "remote", "options", "bind"})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -390,7 +416,9 @@ class ActorHandle:
         self._weak = weak
         self._counted = counted and not weak
         self._interned: dict[TaskOptions, int] = {}
-        self._pending = 0  # calls since the head was asked, and what it said
+        # Calls since the head was asked, and what it said. The first call asks: there may
+        # be another handle on the actor here.
+        self._pending = max(0, options.max_pending_calls)
 
     def __del__(self) -> None:
         try:
@@ -411,7 +439,7 @@ class ActorHandle:
         return ActorMethod(self, name, known)
 
     def __dir__(self) -> list[str]:
-        return sorted(set(self._info.methods) - set(_SPECIAL))
+        return self._info.listed()
 
     def _call(
         self,
@@ -506,6 +534,8 @@ class ActorHandle:
     @property
     def _actor_id(self) -> HexId:
         return HexId(f"{self._session:016x}{self._id:016x}")
+
+    _ray_actor_id = _actor_id
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, ActorHandle):

@@ -82,7 +82,12 @@ def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = Fa
         raise interrupt.with_traceback(None) from None  # how we wait is nobody's concern
     else:
         return values[0] if single else values
-    raise error from None
+    try:
+        raise error from None
+    finally:
+        # An error and the frame that it came through would hold each other, and with it
+        # whatever the caller has, refs and actors too, until a garbage collection.
+        del error
 
 
 def _ids_of(refs: Sequence[Any], verb: str) -> list[int]:

@@ -105,8 +105,8 @@ def _plain(
     match failure:
         case WorkerDied():
             return _crashed(failure, session)
-        case Cancelled(task_id=task_id, function=function):
-            return _cancelled(task_id, function, session)
+        case Cancelled(task_id=task_id, function=function, begun=begun):
+            return _cancelled(task_id, function, session, begun=begun)
         case ActorDied():
             return _actor_died(failure, session)
         case ActorUnavailable(actor_id=actor_id, class_name=name, reason=reason):
@@ -144,9 +144,32 @@ _LOSSES: dict[str, type[exceptions.ObjectLostError]] = {
 }
 
 
-def _cancelled(task_id: int, function: str, session: int) -> exceptions.TaskCancelledError:
+class _Interrupted(exceptions.TaskCancelledError, RayTaskError):
+    """The task was cancelled while it ran: what it raised is that, so it is a task error, too."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.cause = exceptions.TaskCancelledError(text)
+        self.traceback_str = text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _interrupted, self.args, self.__dict__
+
+
+_Interrupted.__name__ = _Interrupted.__qualname__ = exceptions.TaskCancelledError.__name__
+_Interrupted.__module__ = exceptions.TaskCancelledError.__module__
+
+
+def _interrupted(text: str) -> exceptions.TaskCancelledError:
+    return _Interrupted(text)
+
+
+def _cancelled(
+    task_id: int, function: str, session: int, *, begun: bool = False
+) -> exceptions.TaskCancelledError:
     hexadecimal = _hex(task_id, session)
-    error = exceptions.TaskCancelledError(
+    kind = _Interrupted if begun else exceptions.TaskCancelledError
+    error = kind(
         f"The task {function}".rstrip()
         + f" ({short(task_id)}) was cancelled (task_id={hexadecimal})."
     )

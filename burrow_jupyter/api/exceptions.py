@@ -156,6 +156,13 @@ class RayActorError(RayError):
 
     actor_id: str | None = None
     class_name: str = ""
+    preempted: bool = False
+    """Whether its machine was taken away, which does not happen to one's own."""
+
+    @property
+    def error_msg(self) -> str:
+        """The text."""
+        return str(self)
 
 
 class ActorDiedError(RayActorError):

@@ -147,7 +147,8 @@ class ObjectRef(Ref, Generic[T_co]):
             try:
                 value = fetch(self)
             except BaseException as error:  # noqa: BLE001  # it belongs to whoever asks
-                future.set_exception(error)
+                # Without our frames: these have the future, which would hold itself.
+                future.set_exception(error.with_traceback(None))
             else:
                 future.set_result(value)
 
@@ -181,7 +182,7 @@ def _bridge(ref: ObjectRef[T], loop: asyncio.AbstractEventLoop) -> asyncio.Futur
             # A future refuses StopIteration: it would end the coroutine that awaits.
             future.set_exception(RuntimeError(f"the task raised StopIteration: {stop}"))
         except BaseException as error:  # noqa: BLE001  # it belongs to whoever awaits
-            future.set_exception(error)
+            future.set_exception(error.with_traceback(None))  # as in `future`
             future.exception()  # an un-awaited one is dropped in silence
         else:
             future.set_result(value)
@@ -207,8 +208,13 @@ def fetch(ref: ObjectRef[T]) -> T:
     try:
         value: T = ref._backend.get([ref.id], None)[0]  # noqa: SLF001  # this module's own
     except Failed as failed:
-        raise to_exception(failed.failure) from None
-    return value
+        error = to_exception(failed.failure)
+    else:
+        return value
+    try:
+        raise error  # not above: its context would keep our frames, which keep the future
+    finally:
+        del error
 
 
 def check_session(ref: Ref) -> None:

@@ -188,9 +188,10 @@ class RuntimeContext:
         return f"{session:016x}{current.facts.worker_id:016x}"
 
     def get_task_id(self) -> str | None:
-        """Return the id of the task, `None` in the driver."""
+        """Return the id of the task, `None` in the driver; a constructor's is the actor's."""
         now = current.call()
-        return f"{context.backend().session:016x}{now.task_id:016x}" if now.task_id else None
+        task_id = now.task_id or (now.actor_id if now.options is not None else 0)
+        return f"{context.backend().session:016x}{task_id:016x}" if task_id else None
 
     def get_actor_id(self) -> str | None:
         """Return the id of the actor, `None` outside actors."""
@@ -207,9 +208,14 @@ class RuntimeContext:
         return options.name if options is not None else None
 
     def get_task_function_name(self) -> str | None:
-        """Return the function's own name, whatever the options say."""
+        """Return the function's own name with its module, whatever the options say."""
         options = current.call().options
-        return options.function if options is not None else None
+        if options is None:
+            return None
+        if current.facts.actor_id:
+            cls = current.facts.actor_class
+            return f"{cls.__module__}.{cls.__qualname__}.{options.function.rpartition('.')[2]}"
+        return options.function
 
     def get_assigned_resources(self) -> dict[str, float]:
         """Return the resources that the task or actor holds."""

@@ -31,8 +31,8 @@ from burrow_jupyter.core.failures import (
 )
 from burrow_jupyter.core.ids import IdMint, Ref, short
 from burrow_jupyter.engine import current, errors, hardware, seeds, serialization
-from burrow_jupyter.engine.current import ExitActor
-from burrow_jupyter.engine.execute import Call, arguments, unknown_group
+from burrow_jupyter.engine.current import TERMINATED, ExitActor
+from burrow_jupyter.engine.execute import Call, arguments, creation_options, unknown_group
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,6 +106,12 @@ class _Client:
         """Nothing waits to be sent."""
 
 
+def _why(leaving: ExitActor | SystemExit) -> str:
+    if isinstance(leaving, ExitActor):
+        return leaving.reason
+    return f"it called sys.exit({leaving.code})"
+
+
 class _Worker:
     """What `execute.Call` asks of a worker."""
 
@@ -127,7 +133,7 @@ class _Worker:
         """Run a coroutine to its end."""
         return self._backend.loops.run(coroutine)
 
-    def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
+    def may_yield(self, now: current.Current, ahead: int, most: int) -> bool:
         """Nobody can take an item before the last is made, so nothing is held back."""
         return True
 
@@ -327,6 +333,7 @@ class InlineBackend:
             worker: Any = _Worker(self, actor.instance if actor is not None else None)
             call = Call(worker, message, options, now)
             done = self._attempt(call, actor)
+            call.forget()  # an error and the frames that it came through hold each other
             if done.failure is None or not done.retryable or not (limit < 0 or attempt <= limit):
                 return done
             for any_id in contained_in(done.failure):
@@ -350,15 +357,17 @@ class InlineBackend:
         if done is not None:
             return done
         try:
-            call.run()
+            if actor is not None and actor.options.is_async:
+                self.loops.run(call.run_async())
+            else:
+                call.run()
         except KeyboardInterrupt:
             raise  # the user's own: there is no other process that it could be meant for
         except (ExitActor, SystemExit) as leaving:
             if actor is None:
                 text = "the task called sys.exit(), which ends a worker process"
                 return messages.Done(call.now.task_id, [], EngineError(text))
-            del leaving
-            self._die(actor, "exit_actor() was called")
+            self._die(actor, _why(leaving))
             return messages.Done(call.now.task_id, [], actor.failure)
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             done = call.failed(error)
@@ -405,16 +414,36 @@ class InlineBackend:
             self._names[key] = actor_id
         client: Any = _Client(self)
         outer = current.process_wide
-        current.set_process_wide(current.Current(0, run_id, actor_id))
+        creation = creation_options(options.class_name)
+        current.set_process_wide(current.Current(0, run_id, actor_id, options=creation))
         outer_facts = current.swap_facts(self._facts(options.shape, actor))
         try:
-            values = [self._objects[object_id].value for object_id in deps]
+            values = []
+            for object_id in deps:
+                failure = self._objects[object_id].failure
+                if failure is not None:
+                    self._objects[object_id].asked = True
+                    root = root_of(failure)
+                    error = root if isinstance(root, UserError) else None
+                    self._die(actor, "an argument of its constructor could not be computed", error)
+                    return actor_id
+                values.append(self._objects[object_id].value)
             args_list, kwargs = arguments(client, packed, slots, values)
-            actor.instance = self.code(code_id)(*args_list, **kwargs)
+            cls = self.code(code_id)
+            if options.is_async:
+                from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
+                    construct,
+                )
+
+                actor.instance = self.loops.run(construct(cls, args_list, kwargs))
+            else:
+                actor.instance = cls(*args_list, **kwargs)
             current.call().check_leaving()
-        except ExitActor:
-            self._die(actor, "exit_actor() was called")
-        except Exception as error:  # noqa: BLE001  # the border of the user's code
+        except KeyboardInterrupt:
+            raise
+        except (ExitActor, SystemExit) as leaving:
+            self._die(actor, _why(leaving))
+        except BaseException as error:  # noqa: BLE001  # the border of the user's code
             failure = errors.capture(
                 error, function=f"{options.class_name}.__init__", task_id=0, actor_id=actor_id
             )
@@ -456,9 +485,8 @@ class InlineBackend:
             return self._settle_all(self.mint.block(results), results, None, failure)
         assert actor is not None, "checked above"
         if method == messages.TERMINATE:
-            task_id = self.mint.next()
-            self._die(actor, "it was ended by __ray_terminate__()")
-            return self._settle_all(task_id, 1, [serialization.dump(None, None)], None)
+            self._die(actor, TERMINATED)
+            return self._settle_all(self.mint.block(results), results, None, actor.failure)
         group, groups = options.concurrency_group, dict(actor.options.concurrency_groups)
         if group and group not in groups:
             failure = EngineError(unknown_group(options.name, group, groups))

@@ -23,6 +23,7 @@ from burrow_jupyter.engine.client import (
     FAILED,
     KNOWN,
     PENDING,
+    VALUE,
     Client,
     ConnectionLost,
     Entry,
@@ -318,7 +319,7 @@ class LocalBackend:
         """Return values in order; see `Backend.get`."""
         client = self.client
         try:
-            entries = client.get(ids, timeout_s, _waiting_task())
+            entries = client.get(ids, timeout_s, _waiting_task(client, ids))
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
         if entries[0].state == FAILED:
@@ -344,7 +345,8 @@ class LocalBackend:
     ) -> list[bool]:
         """Wait for `need` of the objects; see `Backend.wait`."""
         try:
-            return self.client.wait(ids, need, timeout_s, _waiting_task(), fetch=fetch)
+            task_id = _waiting_task(self.client, ids)
+            return self.client.wait(ids, need, timeout_s, task_id, fetch=fetch)
         except GaveUp as gave_up:
             raise Failed(gave_up.failure) from None
         except ConnectionLost as lost:
@@ -461,11 +463,13 @@ class LocalBackend:
             self.client.close()
 
 
-def _waiting_task() -> int:
+def _waiting_task(client: Client, ids: Sequence[int]) -> int:
     """Return the call that waits; the head frees the CPU of a task, and knows it of an actor."""
     now = current.call()
     if now.actor_id and current.facts.actor_options.is_async and "asyncio" in sys.modules:
-        _warn_in_loop()
+        entries = client.entries
+        if any(entries[object_id].state not in (VALUE, FAILED) for object_id in ids):
+            _warn_in_loop()  # what was awaited is there when it is got
     return now.task_id
 
 

@@ -54,6 +54,7 @@ class Cancelled(msgspec.Struct, tag="cancelled", array_like=True, frozen=True, g
 
     task_id: int
     function: str = ""
+    begun: bool = False  # its code was interrupted
 
 
 class ActorDied(msgspec.Struct, tag="actor", array_like=True, frozen=True, gc=False):

@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.options import TaskOptions
 
 
+EXITED = "exit_actor() was called"
+EXITED_WITH_0 = "it called sys.exit(0)"
+TERMINATED = "it was ended by __ray_terminate__()"
+
+
 class ExitActor(BaseException):  # no error, but a way out
     """Raised by `exit_actor()` to unwind the method; not an Exception, so rarely caught."""
+
+    def __init__(self, reason: str = EXITED) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Current:
@@ -74,7 +83,6 @@ class WorkerFacts:
     actor_class: Any = None
     actor_id: int = 0
     restarts: int = 0
-    actor_instance: Any = None
     in_worker: bool = False
     pid: int = os.getpid()
 

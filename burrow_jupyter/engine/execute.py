@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, TimedOut
-from burrow_jupyter.core.options import DYNAMIC, STREAMING
+from burrow_jupyter.core.options import DYNAMIC, STREAMING, TaskOptions
 from burrow_jupyter.engine import current, errors, seeds
 from burrow_jupyter.engine.serialization import PLAIN_TYPES, dump_plain
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.core.failures import UserError
     from burrow_jupyter.core.messages import Value
-    from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.engine.client import Client
     from burrow_jupyter.engine.current import Current
     from burrow_jupyter.engine.worker import Worker
@@ -103,6 +102,7 @@ class Call:
         "_worker",
         "now",
         "options",
+        "place",
         "run_message",
     )
 
@@ -113,6 +113,8 @@ class Call:
         self.run_message = run
         self.options = options
         self.now = now
+        self.place: Any = None
+        """The future or task of a call that runs beside others."""
         self._began = 0
         self._micros = 0
         self._result: Any = None
@@ -232,7 +234,7 @@ class Call:
             worker.client.flush()
         if count != STREAMING:
             return True
-        return worker.may_yield(run.task_id, index + 1, options.backpressure)
+        return worker.may_yield(self.now, index + 1, options.backpressure)
 
     def _unrolled(self, index: int) -> Any:
         count = self.options.num_returns
@@ -254,10 +256,10 @@ class Call:
             return self.failed(error)
         return messages.Done(task_id, values, None, self._micros)
 
-    def cancelled(self) -> messages.Done:
+    def cancelled(self, *, begun: bool = False) -> messages.Done:
         """Return the end of a call that was cancelled."""
         task_id = self.run_message.task_id
-        return messages.Done(task_id, [], Cancelled(task_id, self.options.name))
+        return messages.Done(task_id, [], Cancelled(task_id, self.options.name, begun))
 
     def out_of_time(self) -> messages.Done:
         """Return the end of a call whose time was up."""
@@ -357,6 +359,12 @@ def upgrade(instance: Any, cls: type) -> None:
             instance.__class__ = before
             raise
     current.facts.actor_class = cls
+
+
+def creation_options(class_name: str) -> TaskOptions:
+    """Return what a constructor's call knows of itself."""
+    name = f"{class_name}.{CREATION}"
+    return TaskOptions(name=name, function=name)
 
 
 class OpenMpThreads:

@@ -1,79 +1,89 @@
-"""Actors whose calls run side by side: on threads, or in one asyncio loop.
+"""Actors whose calls run side by side: on threads, or in asyncio loops.
 
 The worker's main thread stays the one that hears the head; it hands each call to its
-concurrency group. A group has its own threads (or its own limit in the loop), so a full
-or blocked group never holds up another. Calls of a group begin in the order in which
-they come.
+concurrency group. A group has threads of its own, or a loop in a thread of its own, so
+a full or blocked group never holds up another. Calls of a group begin in the order in
+which they come.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import inspect
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.limits import ACTOR_MAX_CONCURRENCY_ASYNC
-from burrow_jupyter.engine import current, serialization
-from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine import current
+from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.execute import Call, unknown_group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
     from burrow_jupyter.engine.worker import Worker
 
 DEFAULT_GROUP = ""
+LEAVE_WITHIN_S = 5.0
+"""How long the other calls of an actor that leaves may go on: often one of them is a loop
+that never ends."""
 
 
 class SideBySide:
-    """The threads, or the loop, of one actor. `submit` is called by the main thread alone."""
+    """The groups of one actor. `submit` is called by the main thread alone."""
 
     def __init__(self, worker: Worker, options: ActorOptions) -> None:
         """Start them."""
         self._worker = worker
         self._calls: dict[int, Call] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._pools: dict[str, ThreadPoolExecutor] = {}
-        self._limits: dict[str, asyncio.Semaphore] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.left = False
+        """Whether a call has ended the actor: what has not begun never does."""
+        self._closing = False
+        self._all_ended = threading.Event()
         sizes = dict(options.concurrency_groups)
+        kind: type[_Loop | _Threads]
         if options.is_async:
+            kind = _Loop
             sizes[DEFAULT_GROUP] = options.max_concurrency or ACTOR_MAX_CONCURRENCY_ASYNC
-            self._loop = asyncio.new_event_loop()
-            self._limits = {name: asyncio.Semaphore(size) for name, size in sizes.items()}
-            threading.Thread(
-                target=self._run_loop, args=(self._loop,), name="burrow-asyncio", daemon=True
-            ).start()
         else:
+            kind = _Threads
             sizes[DEFAULT_GROUP] = options.max_concurrency or 1
-            for name, size in sizes.items():
-                self._pools[name] = ThreadPoolExecutor(size, f"burrow-{name or 'default'}")
+        self._groups = {
+            name: kind(self, f"burrow-{name or 'default'}", size) for name, size in sizes.items()
+        }
 
-    @staticmethod
-    def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
+    def construct(self, cls: type, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Make the instance of an async actor in the loop that its calls will run in.
+
+        What it makes there (a task, a session of a client library) belongs to that loop.
+
+        Raises:
+            BaseException: whatever the constructor raises.
+        """
+        default = self._groups[DEFAULT_GROUP]
+        assert isinstance(default, _Loop), "only async actors are made in a loop"
+        return default.run(construct(cls, args, kwargs))
 
     def submit(self, run: messages.Run, options: TaskOptions) -> None:
         """Begin a call when its group has room."""
+        if self._closing:
+            return  # the head fails it, as all that will not have begun
+        if run.method == messages.TERMINATE:
+            self._close(TERMINATED, None)
+            return
         now = current.Current(run.task_id, run.run_id, current.facts.actor_id, run.attempt, options)
         call = Call(self._worker, run, options, now)
-        group = options.concurrency_group
-        known = self._limits if self._loop is not None else self._pools
-        if group not in known:
-            text = unknown_group(options.name, group, known)
-            self._end(call, messages.Done(run.task_id, [], EngineError(text)))
+        group = self._groups.get(options.concurrency_group)
+        if group is None:
+            text = unknown_group(options.name, options.concurrency_group, self._groups)
+            self.end(call, messages.Done(run.task_id, [], EngineError(text)))
             return
         self._calls[run.task_id] = call
-        if run.method == messages.TERMINATE:
-            threading.Thread(target=self._terminate, args=(call,), daemon=True).start()
-        elif self._loop is not None:
-            self._loop.call_soon_threadsafe(self._spawn, call, self._limits[group])
-        else:
-            self._pools[group].submit(self._run_in_thread, call)
+        group.submit(call)
 
     def interrupt(self, task_id: int) -> None:
         """Cancel a call: one that has not begun never will, a coroutine is cancelled."""
@@ -81,38 +91,81 @@ class SideBySide:
         if call is None:
             return
         call.now.cancelled = True
-        if self._loop is not None:
+        self._groups[call.options.concurrency_group].cancel(call)
 
-            def cancel() -> None:
-                task = self._tasks.get(task_id)
-                if task is not None:
-                    task.cancel()
-
-            self._loop.call_soon_threadsafe(cancel)
-
-    def _end(self, call: Call, done: messages.Done) -> None:
-        self._calls.pop(call.now.task_id, None)
+    def end(self, call: Call, done: messages.Done) -> None:
+        """Tell the head how a call has ended."""
         self._worker.output.end_of_call(call.now)
         self._worker.debugging.end_of_call(call.now)
         client = self._worker.client
         client.post(done)
         client.flush()
         call.forget()
+        self.drop(call)
 
-    # ---- threads ---------------------------------------------------------------------
+    def drop(self, call: Call) -> None:
+        """Nothing of a call is under way any more."""
+        self._calls.pop(call.now.task_id, None)
+        if self._closing and not self._calls:
+            self._all_ended.set()
 
-    def _run_in_thread(self, call: Call) -> None:
+    def leave(self, call: Call, reason: str) -> None:
+        """End the actor, from within a call; others that run have a while to end."""
+        self.left = True
+        self.drop(call)
+        self._close(reason, LEAVE_WITHIN_S)
+
+    def quit(self, call: Call, error: SystemExit) -> None:
+        """End as `sys.exit` says, from within a call."""
+        if error.code == 0:
+            self.leave(call, EXITED_WITH_0)
+        else:
+            self._worker.quit(error)
+
+    def _close(self, reason: str, within_s: float | None) -> None:
+        """End the actor when its calls have ended; later ones do not begin."""
+        self._closing = True
+        if not self._calls:
+            self._all_ended.set()
+
+        def end() -> None:
+            self._all_ended.wait(within_s)
+            self._worker.leave_actor(reason)
+            self._worker.wake()
+
+        threading.Thread(target=end, name="burrow-leave", daemon=True).start()
+
+
+class _Threads:
+    """A group whose calls run on threads."""
+
+    def __init__(self, owner: SideBySide, name: str, size: int) -> None:
+        self._owner = owner
+        self._pool = ThreadPoolExecutor(size, name)
+
+    def submit(self, call: Call) -> None:
+        call.place = self._pool.submit(self._run, call)
+
+    def cancel(self, call: Call) -> None:
+        """Take a call from the queue; one that runs goes on, and sees its flag."""
+        if call.place is not None and call.place.cancel():
+            self._owner.end(call, call.cancelled())
+
+    def _run(self, call: Call) -> None:
         token = current.concurrent.set(call.now)
         try:
-            if call.now.cancelled:
-                done: messages.Done | None = call.cancelled()
-            else:
-                done = call.prepare()
+            if self._owner.left:
+                self._owner.drop(call)
+                return
+            done = call.cancelled() if call.now.cancelled else call.prepare()
             if done is None:
                 try:
                     call.run()
-                except (ExitActor, SystemExit):
-                    self._exit(call)
+                except ExitActor as leaving:
+                    self._owner.leave(call, leaving.reason)
+                    return
+                except SystemExit as error:
+                    self._owner.quit(call, error)
                     return
                 except KeyboardInterrupt:
                     done = call.cancelled()
@@ -120,58 +173,96 @@ class SideBySide:
                     done = call.failed(error)
                 else:
                     done = call.finished()
-            self._end(call, done)
+            self._owner.end(call, done)
         finally:
             current.concurrent.reset(token)
 
-    # ---- the loop --------------------------------------------------------------------
 
-    def _spawn(self, call: Call, limit: asyncio.Semaphore) -> None:
-        assert self._loop is not None, "it runs this"
-        task = self._loop.create_task(self._run_in_loop(call, limit), name=call.options.name)
-        self._tasks[call.now.task_id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(call.now.task_id, None))
+class _Loop:
+    """A group whose calls run in an asyncio loop, which has a thread of its own."""
 
-    async def _run_in_loop(self, call: Call, limit: asyncio.Semaphore) -> None:
+    def __init__(self, owner: SideBySide, name: str, size: int) -> None:
+        self._owner = owner
+        self._limit = asyncio.Semaphore(size)
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._run_loop, name=f"{name}-asyncio", daemon=True).start()
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def run(self, coroutine: Any) -> Any:
+        """Run a coroutine to its end; another thread waits for it.
+
+        Raises:
+            BaseException: whatever it raises.
+        """
+        outcome: Future[tuple[Any, BaseException | None]] = Future()
+        # As the calling code: what the coroutine leaves behind in the loop is of this actor.
+        now = current.call()
+
+        async def settled() -> None:
+            # A SystemExit that a task raises would end the loop, so it is a result here.
+            current.concurrent.set(now)
+            try:
+                outcome.set_result((await coroutine, None))
+            except BaseException as error:  # noqa: BLE001  # raised again by who waits
+                outcome.set_result((None, error))
+
+        asyncio.run_coroutine_threadsafe(settled(), self._loop)
+        value, error = outcome.result()
+        if error is not None:
+            raise error
+        return value
+
+    def submit(self, call: Call) -> None:
+        self._loop.call_soon_threadsafe(self._spawn, call)
+
+    def cancel(self, call: Call) -> None:
+        """Cancel a call's coroutine, also one that waits for its turn."""
+
+        def cancel() -> None:
+            if call.place is not None:
+                call.place.cancel()
+
+        self._loop.call_soon_threadsafe(cancel)
+
+    def _spawn(self, call: Call) -> None:
+        call.place = self._loop.create_task(self._run(call), name=call.options.name)
+
+    async def _run(self, call: Call) -> None:
         current.concurrent.set(call.now)
+        begun = False
         done: messages.Done | None
         try:
-            async with limit:
+            async with self._limit:
+                if self._owner.left:
+                    self._owner.drop(call)
+                    return
                 done = call.cancelled() if call.now.cancelled else call.prepare()
                 if done is None:
+                    begun = True
                     await call.run_async()
-                    done = call.finished()
+                    # One that has caught the cancellation ends cancelled all the same.
+                    cancelled = call.now.cancelled
+                    done = call.cancelled(begun=True) if cancelled else call.finished()
         except asyncio.CancelledError:
-            done = call.cancelled()
-        except (ExitActor, SystemExit):
-            self._exit(call)
+            done = call.cancelled(begun=begun)
+        except ExitActor as leaving:
+            self._owner.leave(call, leaving.reason)
+            return
+        except SystemExit as error:
+            self._owner.quit(call, error)
             return
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             done = call.failed(error)
-        self._end(call, done)
-
-    # ---- the end ---------------------------------------------------------------------
-
-    def _exit(self, call: Call) -> None:
-        self._calls.pop(call.now.task_id, None)
-        self._worker.leave_actor("exit_actor() was called")
-        self._worker.wake()
-
-    def _terminate(self, call: Call) -> None:
-        """End in order: after what was submitted before."""
-        for pool in self._pools.values():
-            pool.shutdown(wait=True)
-        while self._loop is not None and len(self._calls) > 1:
-            waiting = [t for t in list(self._tasks.values()) if not t.done()]
-            if not waiting:
-                break
-            future = asyncio.run_coroutine_threadsafe(_gather(waiting), self._loop)
-            with contextlib.suppress(Exception):
-                future.result()
-        self._end(call, messages.Done(call.now.task_id, [serialization.dump(None, None)]))
-        self._worker.leave_actor("it was ended by __ray_terminate__()")
-        self._worker.wake()
+        self._owner.end(call, done)
 
 
-async def _gather(tasks: list[Any]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def construct(cls: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Make an instance in the running loop, also of a class whose `__init__` is async."""
+    if not inspect.iscoroutinefunction(cls.__init__):
+        return cls(*args, **kwargs)
+    instance = cls.__new__(cls, *args, **kwargs)
+    await cls.__init__(instance, *args, **kwargs)
+    return instance

@@ -25,14 +25,15 @@ from burrow_jupyter.core.limits import (
     RIDE_MAX_BYTES,
     RIDE_RESULTS_MAX,
 )
-from burrow_jupyter.engine import current, errors, processes, serialization, transport
+from burrow_jupyter.engine import current, errors, processes, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
-from burrow_jupyter.engine.current import ExitActor
+from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.debugging import Debugging
 from burrow_jupyter.engine.door import Door
 from burrow_jupyter.engine.execute import (
     Call,
     arguments,
+    creation_options,
     repr_of,
     threads_for,
 )
@@ -159,16 +160,18 @@ class Worker:
 
     def _finish(self) -> None:
         """End in order: the user's own clean-up has its turn, with a bound."""
-        shutdown = getattr(self.actor, SHUTDOWN, None)
 
         def clean_up() -> None:
-            if shutdown is not None:
+            if self.actor is None:
+                return
+            if hasattr(self.actor, SHUTDOWN):
                 try:
-                    shutdown()
+                    getattr(self.actor, SHUTDOWN)()
                 except BaseException as error:  # noqa: BLE001  # the actor ends all the same
                     print(f"{SHUTDOWN} raised {error!r}", file=sys.stderr)  # noqa: T201
-            if self.actor is not None:
-                atexit._run_exitfuncs()  # noqa: SLF001  # os._exit below would skip them
+            # The end of the process, which is an os._exit, would skip these and `__del__`.
+            atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way
+            self.actor = None
 
         thread = threading.Thread(target=clean_up, name="burrow-shutdown", daemon=True)
         thread.start()
@@ -315,8 +318,7 @@ class Worker:
             self._side_by_side.submit(run, options)
             return
         if self.actor is not None and run.method == messages.TERMINATE:
-            self._end_task(messages.Done(run.task_id, [serialization.dump(None, None)]), flush=True)
-            self.leave_actor("it was ended by __ray_terminate__()")
+            self.leave_actor(TERMINATED)
             return
         if None in run.values and not self._have_ridden(run):
             return
@@ -339,9 +341,9 @@ class Worker:
             # The interrupt came between the user's last step and ours.
             self._in_user = False
             done = call.cancelled()
-        except ExitActor:
+        except ExitActor as leaving:
             current.set_process_wide(current.NOTHING)
-            self.leave_actor("exit_actor() was called")
+            self.leave_actor(leaving.reason)
             return
         call.look_after()
         self.debugging.end_of_call(now)
@@ -436,15 +438,15 @@ class Worker:
                 self._in_user = False
         except KeyboardInterrupt:
             self._in_user = False
-            return call.cancelled()
+            return call.cancelled(begun=True)
         except _OutOfTimeError:
             self._in_user = False
             return call.out_of_time()
         except SystemExit as error:
             self._in_user = False
-            if self.actor is not None:
-                raise ExitActor from None
-            self._quit(error)
+            if self.actor is not None and error.code == 0:
+                raise ExitActor(EXITED_WITH_0) from None
+            self.quit(error)
         except ExitActor:
             self._in_user = False
             raise
@@ -473,21 +475,24 @@ class Worker:
 
         return asyncio.run(coroutine)
 
-    def may_yield(self, task_id: int, ahead: int, most: int) -> bool:
+    def may_yield(self, now: current.Current, ahead: int, most: int) -> bool:
         """Say whether a generator may make its next item: how far the consumer is behind.
 
         Returns:
             False when the consumer wants no more.
         """
-        taken = self._credits
-        if most:
-            self.client.wait_until(
-                lambda: taken.get(task_id, 0) < 0 or ahead - taken.get(task_id, 0) < most
-            )
-        return taken.get(task_id, 0) >= 0
+        taken, task_id = self._credits, now.task_id
 
-    def _quit(self, error: SystemExit) -> None:
-        """The task called `sys.exit`: the worker ends, which the head takes for a crash."""
+        def unwanted() -> bool:
+            # Tasks are interrupted, and may go on if they catch that; methods are not.
+            return taken.get(task_id, 0) < 0 or (now.cancelled and now.actor_id != 0)
+
+        if most:
+            self.client.wait_until(lambda: unwanted() or ahead - taken.get(task_id, 0) < most)
+        return not unwanted()
+
+    def quit(self, error: SystemExit) -> None:
+        """The user's code called `sys.exit`: the worker ends, which the head takes for a crash."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -531,23 +536,41 @@ class Worker:
         facts.actor_id = message.actor_id
         facts.actor_options = options
         facts.restarts = message.restarts
-        now = current.Current(0, message.run_id, message.actor_id, message.restarts + 1)
+        now = current.Current(
+            0,
+            message.run_id,
+            message.actor_id,
+            message.restarts + 1,
+            creation_options(options.class_name),
+        )
         current.set_process_wide(now)
         processes.set_title(f"burrow::{options.class_name}")
         failure: Failure | None = None
+        if options.out_of_order or options.concurrency_groups:
+            from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
+                SideBySide,
+            )
+
+            self.client.make_pokable()
+            self._side_by_side = SideBySide(self, options)
         try:
             with threads_for(options.shape):
                 cls = facts.actor_class = self.code(message.code_id)
                 args, kwargs = arguments(self.client, message.args, message.slots, message.values)
                 self._in_user = True
-                self.actor = cls(*args, **kwargs)
+                if options.is_async and self._side_by_side is not None:
+                    self.actor = self._side_by_side.construct(cls, args, kwargs)
+                else:
+                    self.actor = cls(*args, **kwargs)
                 now.check_leaving()
-                facts.actor_instance = self.actor
-        except ExitActor:
-            self.leave_actor("exit_actor() was called")
+        except ExitActor as leaving:
+            self.leave_actor(leaving.reason)
             return
         except SystemExit as error:
-            self._quit(error)
+            if error.code == 0:
+                self.leave_actor(EXITED_WITH_0)
+                return
+            self.quit(error)
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             failure = errors.capture(
                 error,
@@ -559,13 +582,6 @@ class Worker:
         finally:
             self._in_user = False
             current.set_process_wide(current.NOTHING)
-        if failure is None and (options.out_of_order or options.concurrency_groups):
-            from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
-                SideBySide,
-            )
-
-            self.client.make_pokable()
-            self._side_by_side = SideBySide(self, options)
         text = repr_of(self.actor) if failure is None else ""
         self.client.post(messages.ActorReady(message.actor_id, failure, text))
         self._send()

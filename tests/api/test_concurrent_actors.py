@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 import burrow
+from helpers.gates import pass_gate
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
 
@@ -51,3 +52,29 @@ def test_errors_and_streams_of_async_actors():
     with pytest.raises(KeyError, match="async"):
         burrow.get(gate.fail.remote(), timeout=20)
     assert [burrow.get(ref) for ref in gate.items.remote(5)] == list(range(5))
+
+
+def test_twenty_thousand_calls_wait_for_a_constructor_and_for_an_argument(tmp_path):
+    made, given = tmp_path / "made", tmp_path / "given"
+
+    @burrow.remote
+    class Late:
+        def __init__(self):
+            pass_gate(str(made))
+
+        async def same(self, value):
+            return value
+
+    @burrow.remote
+    def gated():
+        pass_gate(str(given))
+        return 1
+
+    late, value = Late.remote(), gated.remote()
+    of_the_constructor = [late.same.remote(0) for _ in range(20_000)]
+    made.touch()
+    assert burrow.get(of_the_constructor, timeout=20) == [0] * 20_000
+    of_the_argument = [late.same.remote(value) for _ in range(20_000)]
+    assert burrow.get(late.same.remote(2), timeout=20) == 2
+    given.touch()
+    assert burrow.get(of_the_argument, timeout=20) == [1] * 20_000

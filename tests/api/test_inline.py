@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -67,3 +68,23 @@ def test_generators_stream_and_objects_are_freed():
     del outer
     gc.collect()
     assert burrow.objects() == []
+
+
+def test_a_constructor_that_exits_or_lacks_an_argument_kills_its_actor_alone():
+    @burrow.remote
+    class Made:
+        def __init__(self, value=None):
+            if value is None:
+                sys.exit(3)
+
+        def ask(self):
+            return "alive"
+
+    @burrow.remote
+    def fails():
+        raise KeyError("no pan")
+
+    with pytest.raises(burrow.exceptions.ActorDiedError, match=r"sys\.exit\(3\)"):
+        burrow.get(Made.remote().ask.remote())
+    with pytest.raises(burrow.exceptions.ActorDiedError, match="no pan"):
+        burrow.get(Made.remote(fails.remote()).ask.remote())

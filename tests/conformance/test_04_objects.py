@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -305,3 +307,22 @@ def test_4_12_results_that_nobody_holds_are_freed():
         add.remote(1)
     burrow.get(pid.remote())
     wait_until(lambda: count_objects() == 0, 5, "dropped results to be freed")
+
+
+def test_4_12_an_error_that_was_caught_keeps_nothing_of_who_had_asked():
+    class Held:
+        pass
+
+    def asks(refs):
+        held = Held()
+        with contextlib.suppress(Mine):
+            burrow.get(refs)
+        return weakref.ref(held)
+
+    failed = fail.remote()
+    gc.disable()  # an idle worker makes no garbage collection either
+    try:
+        held = [asks(failed), asks([failed]), asks(same.remote(failed))]
+        assert [one() for one in held] == [None] * 3
+    finally:
+        gc.enable()

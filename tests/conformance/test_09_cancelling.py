@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import time
 
 import pytest
@@ -82,7 +83,7 @@ def test_9_3_a_running_task_is_interrupted(tmp_path, task):
     wait_until(trace.exists, 10, "the task to run")
     burrow.cancel(ref)
 
-    cancelled(ref)
+    assert isinstance(cancelled(ref), exceptions.RayTaskError)
 
 
 def test_9_3_a_blocked_get_is_interrupted(tmp_path):
@@ -208,6 +209,18 @@ def test_9_7_a_queued_call_is_removed_and_order_kept(tmp_path):
     assert burrow.get([first, third]) == [1, 101]
 
 
+def test_9_7_a_queued_call_ends_while_all_threads_are_busy(tmp_path):
+    gate = tmp_path / "gate"
+    counter = Counter.options(max_concurrency=2).remote()
+    busy = [counter.gated.remote(gate, 0) for _ in range(2)]
+    queued = counter.add.remote(10)
+    burrow.cancel(queued)
+
+    cancelled(queued)
+    gate.touch()
+    assert burrow.get([*busy, counter.get.remote()]) == [0, 0, 0]
+
+
 def test_9_7_a_coroutine_is_cancelled_and_its_neighbours_are_not(tmp_path):
     @burrow.remote
     class Waits:
@@ -234,7 +247,10 @@ def test_9_7_a_coroutine_is_cancelled_and_its_neighbours_are_not(tmp_path):
     wait_until((tmp_path / "victim").exists, 10, "the call to run")
     burrow.cancel(victim)
 
-    cancelled(victim)
+    error = cancelled(victim)
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert isinstance(one, exceptions.RayTaskError)
+        assert (one.task_id, str(one)) == (error.task_id, str(error))
     assert burrow.get(neighbour) == "neighbour"
     assert burrow.get(actor.get.remote()) == ["victim"]
     with pytest.raises(RuntimeError, match="async"):
@@ -262,6 +278,34 @@ def test_9_7_a_running_call_sees_its_flag(tmp_path, threads):
 
     cancelled(ref)
     assert burrow.get(actor.get.remote()) == "alive"
+
+
+@pytest.mark.parametrize("most", [None, 1])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_9_7_a_generator_of_an_actor_ends_at_its_next_item(threads, most):
+    @burrow.remote
+    class Endless:
+        def __init__(self):
+            self.closed = 0
+
+        def items(self):
+            try:
+                while True:
+                    yield 1
+            finally:
+                self.closed += 1
+
+        def get(self):
+            return self.closed
+
+    actor = Endless.options(max_concurrency=threads).remote()
+    items = actor.items.options(_generator_backpressure_num_objects=most).remote()
+    assert burrow.get(next(items)) == 1
+    burrow.cancel(items)
+
+    *_, last = items
+    cancelled(last)
+    assert burrow.get(actor.get.remote(), timeout=20) == 1
 
 
 def test_9_8_the_error_names_the_task(tmp_path):

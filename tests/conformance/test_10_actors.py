@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import os
+import pickle
 import signal
 import threading
 from pathlib import Path
@@ -49,7 +51,7 @@ def test_10_1_every_actor_can_be_applied_to_and_ended():
 
     assert burrow.get(counter.__ray_call__.remote(lambda self, n: self.value + n, 2)) == 7
     last = counter.add.remote(1)
-    burrow.get(counter.__ray_terminate__.remote())
+    dies(counter.__ray_terminate__.remote(), "__ray_terminate__")
     assert burrow.get(last) == 6
     dies(counter.get.remote())
 
@@ -86,10 +88,14 @@ def test_10_1_classes_of_every_kind():
         def __call__(self, x):
             return x
 
+        def __len__(self):
+            return 7
+
         def another(self):
             return type(self)().inherited(), isinstance(self, Base)
 
     every = Every.remote()
+    assert burrow.get(every.__len__.remote()) == 7
     assert burrow.get(
         [
             every.inherited.remote(),
@@ -310,6 +316,19 @@ def test_10_8_pending_calls_are_limited(tmp_path):
     assert burrow.get(counter.add.remote()) == 4
 
 
+def test_10_8_calls_through_another_handle_count_too(tmp_path):
+    gate = tmp_path / "gate"
+    counter = Counter.options(max_pending_calls=1).remote()
+    ref = counter.gated.remote(gate)
+    other = pickle.loads(pickle.dumps(counter))
+
+    with pytest.raises(exceptions.PendingCallsLimitExceeded):
+        other.add.remote()
+    gate.touch()
+    assert burrow.get(ref) == 1
+    assert burrow.get(other.add.remote()) == 2
+
+
 def test_10_8_ended_calls_do_not_count_though_nobody_got_them():
     counter = Counter.options(max_pending_calls=2).remote()
     refs = []
@@ -351,6 +370,9 @@ def test_10_9_the_end_in_order(tmp_path, how):
         def __ray_shutdown__(self):
             note(said, "shutdown")
 
+        def __del__(self):
+            note(said, "del")
+
         def leave(self):
             burrow.exit_actor()
 
@@ -368,7 +390,7 @@ def test_10_9_the_end_in_order(tmp_path, how):
     del tidy
     wait_until(lambda: not alive(pid), 10, "the actor to end")
 
-    assert lines(said) == ([] if how == "kill" else ["shutdown", "atexit"])
+    assert lines(said) == ([] if how == "kill" else ["shutdown", "atexit", "del"])
 
 
 def test_10_9_a_shutdown_that_raises_or_hangs_ends_all_the_same():
@@ -431,6 +453,43 @@ def test_10_10_in_constructors_and_coroutines():
     dies(Never.remote().ask.remote(), "exit_actor")
     leaving = Async.remote()
     dies(leaving.leave.remote(), "exit_actor")
+
+
+@pytest.mark.parametrize("kind", ["async", "threads"])
+def test_10_10_calls_that_run_beside_it_may_end(tmp_path, kind):
+    began, gate = tmp_path / "began", tmp_path / "gate"
+
+    @burrow.remote(max_concurrency=2)
+    class Threads:
+        def work(self):
+            leave_trace(str(began))
+            pass_gate(str(gate))
+            return "done"
+
+        def leave(self):
+            burrow.exit_actor()
+
+    @burrow.remote(max_concurrency=2)
+    class Async:
+        async def work(self):
+            leave_trace(str(began))
+            while not gate.exists():  # noqa: ASYNC110 the gate is another process's
+                await asyncio.sleep(0.005)
+            return "done"
+
+        async def leave(self):
+            burrow.exit_actor()
+
+    leaves = {"async": Async, "threads": Threads}[kind].remote()
+    work = leaves.work.remote()
+    wait_until(began.exists, 10, "the call to run")
+    leaving, queued = leaves.leave.remote(), leaves.work.remote()
+    assert burrow.wait([leaving, queued], timeout=0.2)[0] == []
+    gate.touch()
+
+    assert burrow.get(work, timeout=20) == "done"
+    dies(leaving, "exit_actor")
+    dies(queued, "exit_actor")
 
 
 def test_10_10_outside_an_actor_it_is_a_type_error():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 
 import pytest
@@ -84,6 +85,43 @@ def test_11_1_all_methods_run_on_one_loop():
     assert burrow.get([loop.sync_together.remote() for _ in range(20)])[-1] == 1
 
 
+def test_11_1_the_constructor_runs_on_that_loop_too():
+    @burrow.remote
+    class Background:
+        def __init__(self):
+            self.loop = asyncio.get_running_loop()
+            self.rounds = asyncio.Queue()
+            self.turning = asyncio.create_task(self.turn())
+
+        async def turn(self):
+            await self.rounds.put("turned")
+
+        async def result(self):
+            return await self.rounds.get(), asyncio.get_running_loop() is self.loop
+
+    assert burrow.get(Background.remote().result.remote(), timeout=20) == ("turned", True)
+
+
+def test_11_1_a_constructor_may_be_async():
+    @burrow.remote
+    class Made:
+        async def __init__(self, value):
+            await asyncio.sleep(0)
+            self.value = value
+
+        def get(self):
+            return self.value
+
+    @burrow.remote
+    class Broken:
+        async def __init__(self):
+            raise KeyError("no pan")
+
+    assert burrow.get(Made.remote(value=3).get.remote(), timeout=20) == 3
+    with pytest.raises(burrow.exceptions.ActorDiedError, match="no pan"):
+        burrow.get(Broken.remote().__ray_ready__.remote(), timeout=20)
+
+
 def test_11_1_a_thousand_calls_meet():
     loop = Loop.remote()
     assert burrow.get([loop.meet.remote(1000) for _ in range(1000)]) == [1000] * 1000
@@ -139,6 +177,28 @@ def test_11_3_a_blocking_get_inside_works_but_warns(capfd):
         return "await" in "".join(said)
 
     wait_until(told, 5, "the warning")
+
+
+def test_11_3_awaiting_inside_does_not_warn(capfd):
+    @burrow.remote
+    class Awaits:
+        async def ask(self):
+            return await burrow.put(1)  # it is there already
+
+        async def say(self):
+            sys.stderr.write("said last\n")
+
+    awaits = Awaits.remote()
+    burrow.get([awaits.ask.remote() for _ in range(5)])
+    burrow.get(awaits.say.remote())
+    said = []
+
+    def told():
+        said.append(capfd.readouterr().err)
+        return "said last" in "".join(said)
+
+    wait_until(told, 5, "what was said last")
+    assert "await" not in "".join(said)
 
 
 def test_11_4_each_call_is_itself():
@@ -246,6 +306,32 @@ def test_11_6_groups_of_an_async_actor(tmp_path):
     assert burrow.get(grouped.plain.remote()) == "plain"
     gate.touch()
     burrow.get(blocked)
+
+
+def test_11_6_a_group_that_blocks_its_loop_holds_up_no_other(tmp_path):
+    gate = tmp_path / "gate"
+
+    @burrow.remote(concurrency_groups={"io": 1})
+    class AsyncGrouped:
+        async def blocks(self):
+            pass_gate(str(gate))
+            return asyncio.get_running_loop() is self.loop, threading.get_ident()
+
+        @burrow.method(concurrency_group="io")
+        def plain(self):
+            return threading.get_ident()
+
+        def __init__(self):
+            self.loop = asyncio.get_running_loop()
+
+    grouped = AsyncGrouped.remote()
+    blocked = grouped.blocks.remote()
+    of_io = burrow.get([grouped.plain.remote() for _ in range(2)], timeout=20)
+    gate.touch()
+
+    in_the_constructors_loop, of_default = burrow.get(blocked, timeout=20)
+    assert in_the_constructors_loop
+    assert of_io[0] == of_io[1] != of_default
 
 
 def test_11_6_unknown_groups_and_sizes_are_refused():

@@ -146,6 +146,50 @@ def test_14_2_a_constructor_that_raises_is_not_repeated(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("kind", ["serial", "threads", "async"])
+def test_14_2_sys_exit_is_a_crash_unless_it_says_that_all_is_well(kind):
+    class Serial:
+        def leave(self, *code):
+            sys.exit(*code)
+
+        def ask(self):
+            return burrow.get_runtime_context().was_current_actor_reconstructed
+
+    class Async(Serial):
+        async def leave(self, *code):
+            sys.exit(*code)
+
+    cls = burrow.remote(max_restarts=-1)(Async if kind == "async" else Serial)
+    for code in ([1], [], ["no pan"]):
+        leaves = cls.options(max_concurrency=2 if kind == "threads" else None).remote()
+        with pytest.raises(exceptions.ActorUnavailableError):
+            burrow.get(leaves.leave.remote(*code), timeout=20)
+        assert burrow.get(leaves.ask.options(max_task_retries=-1).remote(), timeout=20)
+
+    leaves = cls.options(max_concurrency=2 if kind == "threads" else None).remote()
+    for ref in (leaves.leave.remote(0), leaves.ask.remote()):
+        with pytest.raises(exceptions.ActorDiedError, match=r"sys\.exit\(0\)"):
+            burrow.get(ref, timeout=20)
+
+
+def test_14_2_sys_exit_in_the_constructor(tmp_path):
+    @burrow.remote(max_restarts=-1)
+    class Exits:
+        def __init__(self, code):
+            if count_runs(str(tmp_path)) == 0:
+                sys.exit(code)
+
+        def ask(self):
+            return "alive"
+
+    again = Exits.remote(1)
+    assert burrow.get(again.ask.options(max_task_retries=-1).remote(), timeout=20) == "alive"
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with pytest.raises(exceptions.ActorDiedError, match=r"sys\.exit\(0\)"):
+        burrow.get(Exits.remote(0).ask.remote(), timeout=20)
+
+
 def test_14_2_a_crash_in_the_constructor_is_a_crash(tmp_path):
     @burrow.remote(max_restarts=2, max_task_retries=-1)
     class Unlucky:

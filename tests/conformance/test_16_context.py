@@ -52,7 +52,7 @@ class Plain:
         return self.mine
 
     def __init__(self):
-        self.mine = facts()["actor_id"]
+        self.mine = facts()
 
 
 def is_hex(text):
@@ -90,7 +90,26 @@ def test_16_1_in_actors(cls):
     assert is_hex(first["task_id"])
     assert first["task_id"] != second["task_id"]
     if cls is Plain:
-        assert burrow.get(unnamed.in_init.remote()) == unnamed._actor_id
+        made = burrow.get(unnamed.in_init.remote())
+        assert made["actor_id"] == unnamed._actor_id
+        assert is_hex(made["task_id"])
+        assert made["task_name"] == "Plain.__init__"
+
+
+def test_16_1_ids_as_programs_for_ray_take_them():
+    actor = Plain.remote()
+    known = burrow.get(actor.facts.remote())
+
+    assert known["actor_id"] == actor._actor_id.hex() == actor._ray_actor_id.hex()
+    assert actor._actor_id.binary().hex() == known["actor_id"]
+    ref = burrow.remote(facts).remote()
+    assert burrow.get(ref)["task_id"] == ref.task_id().hex()
+    context = burrow.get_runtime_context()
+    assert (context.job_id.hex(), context.node_id.hex()) == (
+        context.get_job_id(),
+        context.get_node_id(),
+    )
+    assert Plain.__ray_metadata__.modified_class is Plain.__ray_actor_class__
 
 
 def test_16_2_names_of_tasks():
@@ -101,7 +120,9 @@ def test_16_2_names_of_tasks():
     assert named["task_name"] == "mine"
     assert named["task_function_name"] == "conformance.test_16_context.facts"
     actor = Plain.remote()
-    assert burrow.get(actor.facts.remote())["task_name"] == "Plain.facts"
+    plain = burrow.get(actor.facts.remote())
+    assert plain["task_name"] == "Plain.facts"
+    assert plain["task_function_name"] == "conformance.test_16_context.Plain.facts"
     assert burrow.get(actor.facts.options(name="other").remote())["task_name"] == "other"
 
 

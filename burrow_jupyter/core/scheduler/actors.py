@@ -8,6 +8,7 @@ one) and different concurrency groups have no such order to keep.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -190,11 +191,10 @@ def enter(
 def queue(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     """Send a new call, or let it wait for its turn."""
     lane = _lane(actor, task)
-    if lane or task.missing or actor.state is not ActorState.ALIVE or task.deps:
-        lane.append(task)
-        _pump(state, actor, lane)
-    else:
+    if not (lane or task.deps) and actor.state is ActorState.ALIVE:
         send(state, actor, task)
+    elif (lane and not actor.options.out_of_order) or not _go(state, actor, task):
+        lane.append(task)
 
 
 def lost_on_its_way(state: State, actor: ActorRecord, task: TaskRecord) -> None:
@@ -210,8 +210,15 @@ def lost_on_its_way(state: State, actor: ActorRecord, task: TaskRecord) -> None:
 def call_ready(state: State, task: TaskRecord) -> None:
     """An argument of an actor's call is there, or has failed, or the call is cancelled."""
     actor = task.actor
-    if actor is not None and actor.state is not ActorState.DEAD:
-        _pump(state, actor, _lane(actor, task))
+    if actor is None or actor.state is ActorState.DEAD:
+        return
+    lane = _lane(actor, task)
+    if not actor.options.out_of_order:
+        _pump(state, actor, lane)
+    elif task.state is not TaskState.WAITING or _go(state, actor, task):
+        # Not all are looked at for one: there may be thousands.
+        with contextlib.suppress(ValueError):
+            lane.remove(task)
 
 
 def _lane(actor: ActorRecord, task: TaskRecord) -> deque[TaskRecord]:
@@ -228,18 +235,23 @@ def _pump(state: State, actor: ActorRecord, lane: deque[TaskRecord]) -> None:
     held: list[TaskRecord] = []
     while lane:
         task = lane.popleft()
-        if task.state is not TaskState.WAITING:
-            continue
-        failure = tasks.failed_argument(state, task.deps) if task.deps else None
-        if failure is not None:
-            tasks.fail(state, task, tasks.upstream(task, failure))
-        elif task.missing or actor.state is not ActorState.ALIVE:
+        if task.state is TaskState.WAITING and not _go(state, actor, task):
             held.append(task)
             if not unordered:
                 break
-        else:
-            send(state, actor, task)
     lane.extendleft(reversed(held))
+
+
+def _go(state: State, actor: ActorRecord, task: TaskRecord) -> bool:
+    """Send a call, or fail one that cannot run; say no if it has to wait."""
+    failure = tasks.failed_argument(state, task.deps) if task.deps else None
+    if failure is not None:
+        tasks.fail(state, task, tasks.upstream(task, failure))
+    elif task.missing or actor.state is not ActorState.ALIVE:
+        return False
+    else:
+        send(state, actor, task)
+    return True
 
 
 def send(state: State, actor: ActorRecord, task: TaskRecord) -> None:
