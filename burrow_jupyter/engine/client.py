@@ -103,7 +103,7 @@ class _InterludeError(Exception):
 class Entry:
     """What this process knows of one object."""
 
-    __slots__ = ("asked", "callbacks", "count", "failure", "state", "value")
+    __slots__ = ("asked", "count", "failure", "state", "value")
 
     def __init__(self, state: int) -> None:
         self.asked = False  # somebody has seen, or will see, how it ended
@@ -111,7 +111,6 @@ class Entry:
         self.state = state
         self.value: Value | None = None
         self.failure: Failure | None = None
-        self.callbacks: list[Callable[[], None]] | None = None
 
 
 class Watched(Protocol):
@@ -177,8 +176,8 @@ class Client:
         self._reported: set[int] = set()
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
-        self._awaited: set[int] = set()
-        """Entries that somebody is to be called back for, by Python's id."""
+        self._awaited: dict[int, list[Callable[[], None]]] = {}
+        """Who is to be called back for an entry, by Python's id of it."""
         self._questions: dict[int, _Question] = {}
         self._given_up: dict[int, Failure] = {}
         """Why what a call waits for, by its task id, will never come."""
@@ -399,8 +398,8 @@ class Client:
             entry.count -= 1
             if entry.count <= 0:
                 del entries[object_id]
-                if entry.callbacks is not None:
-                    self._awaited.discard(id(entry))
+                if self._awaited:
+                    self._awaited.pop(id(entry), None)
                 if untold and not self.unsent and object_id in untold:
                     # Nothing that is to be sent can mention it: the head need not know it.
                     untold[object_id].value = None
@@ -730,7 +729,7 @@ class Client:
             entry.failure = message.failure
             entry.state = FAILED
             self.failures_seen += 1
-        if entry.callbacks is not None:
+        if self._awaited:
             self._call_back(entry)
 
     def _on_ready(self, message: messages.Ready) -> None:
@@ -738,13 +737,11 @@ class Client:
             entry = self.entries.get(object_id)
             if entry is not None and entry.state not in (VALUE, FAILED):
                 entry.state = ANNOUNCED
-                if entry.callbacks is not None:
+                if self._awaited:
                     self._call_back(entry)
 
     def _call_back(self, entry: Entry) -> None:
-        callbacks, entry.callbacks = entry.callbacks, None
-        self._awaited.discard(id(entry))
-        for callback in callbacks or ():
+        for callback in self._awaited.pop(id(entry), ()):
             callback()
 
     def _on_answer(self, message: messages.Answer) -> None:
@@ -831,7 +828,7 @@ class Client:
         if entry is not None and entry.state != VALUE:
             entry.value = value
             entry.state = VALUE
-            if entry.callbacks is not None:
+            if self._awaited:
                 self._call_back(entry)
 
     def put(self, value: Any) -> int:
@@ -1018,11 +1015,14 @@ class Client:
             arrived()  # it came between the look and the entry in the list
 
     def _add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
-        self._awaited.add(id(entry))
-        if entry.callbacks is None:
-            entry.callbacks = [callback]
-        else:
-            entry.callbacks.append(callback)
+        # Other threads do the same, and one that reads takes the list away, all without a lock: an
+        # interrupt could leave it locked. Each step is whole, and who has come too late sees it.
+        awaited, key = self._awaited, id(entry)
+        while True:
+            callbacks = awaited.setdefault(key, [])
+            callbacks.append(callback)
+            if awaited.get(key) is callbacks:
+                return
 
     def expect_stream(self, task_id: int) -> None:
         """Keep what comes of a generator's task that is about to be submitted."""
@@ -1084,7 +1084,7 @@ class Client:
             self._news.notify_all()
         failure = EngineError(f"the burrow has ended: {self.lost_reason}")
         for entry in list(self.entries.values()):
-            if entry.state in (PENDING, KNOWN, ANNOUNCED) and entry.callbacks is not None:
+            if entry.state in (PENDING, KNOWN, ANNOUNCED) and id(entry) in self._awaited:
                 entry.failure = failure
                 entry.state = FAILED
                 self._call_back(entry)
