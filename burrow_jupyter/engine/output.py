@@ -157,7 +157,6 @@ class Output:
             # C's own stdout would keep text until it is full, which may be never.
             libc = ctypes.CDLL(None)
             libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
-        client.on_attend = self._attend
 
     @property
     def written(self) -> bool:
@@ -176,7 +175,7 @@ class Output:
         self._client.post(messages.OutputChunk(call.task_id, call.run_id, name, data))
         self._client.need_attendant()
 
-    def _attend(self) -> float | None:
+    def attend(self) -> float | None:
         """Send whole lines; return when to look again, `None` if not before something happens."""
         call = current.process_wide
         running = call is not current.NOTHING

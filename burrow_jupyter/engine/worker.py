@@ -55,6 +55,9 @@ monotonic = time.monotonic
 
 SHUTDOWN = "__ray_shutdown__"
 SHUTDOWN_WITHIN_S = 5.0
+ALARM_AGAIN_S = 0.1
+"""After how long the alarm of a call whose time is up is sent again, as interrupts are: until the
+call has seen it."""
 
 
 class _OutOfTimeError(BaseException):
@@ -87,12 +90,19 @@ class Worker:
         self._side_by_side: SideBySide | None = None
         self._credits: dict[int, int] = {}
         self._made: dict[int, Value] = {}
+        self._taken: Any = None
+        """The message that is worked on."""
+        self._cancelled_early = 0
+        """A call that was taken, and cancelled before it had begun."""
+        self._to_interrupt = current.NOTHING
+        """The call in which the next interrupt is to be raised."""
         hello = messages.Hello("worker", os.getpid(), worker_id)
         self.client = Client(sock, hello, self._urgent)
         self.client.shield.own = True
         self.client.shield.raises = lambda: self._in_user
         self.journal = Journal(self.client.files.memory_dir, worker_id)
         self.output = Output(self.client, self.journal, worker_id)
+        self.client.on_attend = self._attend
         self.debugging = Debugging(self.client)
         self.door = Door(self.client, worker_id)
         signal.signal(signal.SIGINT, self._on_sigint)
@@ -107,9 +117,8 @@ class Worker:
         inbox = self.client.inbox
         with contextlib.suppress(ConnectionLost):
             while not self._exiting:
-                try:
-                    message = inbox.popleft()
-                except IndexError:
+                message = self._take()
+                if message is None:
                     self._send()
                     self.client.wait_until(lambda: bool(inbox) or self._exiting)
                     continue
@@ -125,6 +134,22 @@ class Worker:
                 elif kind is messages.Exit:
                     break
             self._finish()
+
+    def _take(self) -> Any:
+        """Return what is to be done next, `None` if there is nothing.
+
+        What is taken is noted while it is still in the inbox, so that whoever interrupts it finds
+        it in one of the two at any time.
+        """
+        inbox = self.client.inbox
+        while inbox:
+            with contextlib.suppress(IndexError):  # it was given back, or cancelled, just now
+                self._taken = inbox[0]
+                message = inbox.popleft()
+                if message is self._taken:
+                    return message
+                inbox.appendleft(message)
+        return None
 
     def _set_up(self, setup: messages.Setup) -> None:
         """Call what every worker is to call first; the cell that asked for it hears how it went."""
@@ -276,6 +301,8 @@ class Worker:
                 with contextlib.suppress(ValueError):  # it has just begun
                     inbox.remove(message)
                     return
+        if type(self._taken) is messages.Run and self._taken.task_id == task_id:
+            self._cancelled_early = task_id  # before the look whether it runs, as that is after this
         if self._side_by_side is not None:
             self._side_by_side.interrupt(task_id)
             return
@@ -283,11 +310,26 @@ class Worker:
         if running.task_id == task_id:
             running.cancelled = True
             if self.actor is None and self._in_user:
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                self._to_interrupt = running
+                self._signal()
+
+    def _signal(self) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _attend(self) -> float | None:
+        """What the attendant does in each round; returns when it is to do so again."""
+        if self._to_interrupt is not current.NOTHING:
+            if self._to_interrupt is current.process_wide and self._in_user:
+                # A signal that comes between Python's last look and the system call that waits
+                # ends no wait, and its handler runs when the wait is over: so it is sent again.
+                self._signal()
+            else:
+                self._to_interrupt = current.NOTHING
+        return self.output.attend()
 
     def _on_sigint(self, number: int, frame: Any) -> None:
         """Raise in the task that is to be cancelled, and nowhere else."""
-        if self._in_user and current.process_wide.cancelled:
+        if self._in_user and self._to_interrupt is current.process_wide:
             self.client.shield.take(self._raise_in_user)
 
     def _on_alarm(self, number: int, frame: Any) -> None:
@@ -300,11 +342,13 @@ class Worker:
             self.client.shield.take(self._raise_time_is_up)
 
     def _raise_in_user(self) -> None:
-        if self._in_user and current.process_wide.cancelled:
+        if self._in_user and self._to_interrupt is current.process_wide:
+            self._to_interrupt = current.NOTHING
             raise KeyboardInterrupt
 
     def _raise_time_is_up(self) -> None:
         if self._in_user:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             raise _OutOfTimeError
 
     # ---- running ---------------------------------------------------------------------
@@ -316,6 +360,8 @@ class Worker:
         options = self._options[run.options_id]
         if self._side_by_side is not None:
             self._side_by_side.submit(run, options)
+            if self._cancelled_early == run.task_id:
+                self._side_by_side.interrupt(run.task_id)
             return
         if self.actor is not None and run.method == messages.TERMINATE:
             self.leave_actor(TERMINATED)
@@ -336,7 +382,8 @@ class Worker:
             processes.set_title(f"burrow::{options.name}")
         call = Call(self, run, options, now)
         try:
-            done = self._attempt(call)
+            early = self._cancelled_early == run.task_id
+            done = call.cancelled() if early else self._attempt(call)
         except KeyboardInterrupt:
             # The interrupt came between the user's last step and ours.
             self._in_user = False
@@ -427,10 +474,9 @@ class Worker:
         try:
             with threads_for(options.shape):
                 if timer:
-                    signal.signal(
-                        signal.SIGALRM, self._on_alarm
-                    )  # an earlier call may have its own
-                    signal.setitimer(signal.ITIMER_REAL, options.timeout_s)
+                    # An earlier call may have a handler of its own.
+                    signal.signal(signal.SIGALRM, self._on_alarm)
+                    signal.setitimer(signal.ITIMER_REAL, options.timeout_s, ALARM_AGAIN_S)
                 self._in_user = True
                 if call.now.cancelled and self.actor is None:
                     raise KeyboardInterrupt  # it came while the arguments were fetched  # noqa: TRY301

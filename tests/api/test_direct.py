@@ -109,9 +109,8 @@ def test_the_head_sleeps_through_a_loop_of_single_calls(kind: str):
             assert burrow.get(call(number)) == number
         return (head_wakes() - before) / 500
 
-    wakes_per_call()
-
-    assert min(wakes_per_call() for _ in range(5)) < 0.5
+    # On a busy machine a call may take so long that the head is told of it.
+    wait_until(lambda: wakes_per_call() < 0.5, 30, "a loop that the head sleeps through")
 
 
 @pytest.mark.usefixtures("two_cpus")
@@ -443,6 +442,22 @@ def test_a_call_is_cancelled():
 
 
 @pytest.mark.usefixtures("two_cpus")
+def test_a_call_is_cancelled_while_its_worker_gets_to_know_the_function():
+    for _ in range(30):
+        warm_tasks()
+
+        @burrow.remote
+        def sleeper() -> None:
+            sleep_long()
+
+        ref = sleeper.remote()
+        burrow.cancel(ref)
+
+        with pytest.raises(burrow.exceptions.TaskCancelledError):
+            burrow.get(ref, timeout=10)
+
+
+@pytest.mark.usefixtures("two_cpus")
 def test_a_call_that_takes_its_time_is_seen():
     warm_tasks()
     ref = act.remote("sleep")
@@ -461,7 +476,7 @@ def test_a_call_that_takes_its_time_is_seen():
 @pytest.mark.usefixtures("two_cpus")
 def test_nobody_comes_in_without_the_key_that_the_head_has_named(tmp_path: Path):
     warm_tasks()
-    (place,) = session.list_burrows()
+    (place,) = (one for one in session.list_burrows() if one.driver_pid == os.getpid())
     doors = list(Path(place.socket).parent.glob("w*.sock"))
     call = messages.Direct(1 << 50, 0, 0, 1, 1, method="note")
     assert doors
