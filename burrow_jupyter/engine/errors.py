@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.failures import Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
-from burrow_jupyter.engine import serialization, sources
+from burrow_jupyter.engine import by_value, serialization, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -424,7 +424,7 @@ def _reduce_class(cls: type) -> Any:
 
     if _is_static(cls) or cloudpickle._should_pickle_by_reference(cls):  # noqa: SLF001
         return NotImplemented
-    pickled = cloudpickle.dumps(cls, 5)
+    pickled = by_value.dumps(cls)
     # cloudpickle makes the same id known wherever it sends the class.
     return _find_class, (cloudpickle._get_or_create_tracker_id(cls), pickled)  # noqa: SLF001
 
@@ -501,9 +501,9 @@ def _reduce(error: BaseException, mode: str, careful: _Careful) -> Any:
 
 @functools.cache
 def _pickler() -> Callable[[io.BytesIO, str, _Careful], Any]:
-    import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first failure
+    base = by_value.pickler()  # 25 ms, paid by the first failure
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    class Pickler(base):  # type: ignore[misc, valid-type]  # cloudpickle has no types
         """Pickles exceptions, wherever they are in a value, in our way."""
 
         def __init__(self, file: io.BytesIO, mode: str, careful: _Careful) -> None:

@@ -284,3 +284,23 @@ def test_a_live_view_of_an_actor_hears_of_a_newer_definition(cells: Kernel):
     cells.run_ok(POT.format(more=3))
 
     wait_until(lambda: "older definition" in run.displays[0]["text/html"], 10, "the mark")
+
+
+def test_helpers_that_remember_their_results_come_along(workshop: Kernel):
+    workshop.run_ok("""
+import functools
+factor = 2
+@functools.lru_cache(maxsize=10)
+def scaled(x): return factor * x
+class Scale:
+    @functools.cache
+    def of(self, x): return factor * x
+@burrow.remote
+def both(x): return scaled(x), Scale().of(x), scaled.cache_parameters()["maxsize"]
+""")
+    before = workshop.run_ok("burrow.get(both.remote(5))")
+
+    workshop.run_ok("factor = 3")
+
+    assert before.text == "(10, 10, 10)"
+    assert workshop.run_ok("burrow.get(both.remote(5))").text == "(15, 15, 10)"
