@@ -8,6 +8,7 @@ head how things stand; `bundle` is what is shown, and saved.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -375,6 +376,19 @@ def _overhead(row: dict[str, Any]) -> str:
     return f"{worked_s / count * 1e6:.0f} µs each: burrow.map sends them in batches"
 
 
+_UP = "\x1b[A"
+"""Moves to the line above, where a bar is that has others below it."""
+_MOVES = re.compile(r"(.*?)(\n|\x1b\[A|\Z)", re.DOTALL)
+
+
+def _overwritten(line: str) -> str:
+    """Return what a line shows; a carriage return at its end stays, for what comes."""
+    shown, *others = line.split("\r")
+    for other in others:
+        shown = other + shown[len(other) :]
+    return shown + "\r" * line.endswith("\r")
+
+
 class BarsView(View):
     """Progress bars that tasks print: a line each, rewritten as the task rewrites it."""
 
@@ -387,18 +401,16 @@ class BarsView(View):
     def feed(self, writer: Writer, text: str) -> str:
         """Take text of a stream that rewrites its line; return what is no bar, to be printed."""
         printed = []
-        lines = text.split("\n")
-        for index, line in enumerate(lines):
-            ended = index < len(lines) - 1
+        for line, move in _MOVES.findall(text.replace("\r\n", "\n")):
             number = self._numbers.get(writer, 0)
-            known = (writer, number) in self._bars
-            if "\r" in line or (known and line):
-                self._bars[writer, number] = line.rsplit("\r", 1)[-1]
-            elif not known:
-                printed.append(line + "\n" if ended else line)
+            bar = self._bars.get((writer, number))
+            if "\r" in line or (bar is not None and line and (bar.strip() or move == _UP)):
+                self._bars[writer, number] = _overwritten((bar or "") + line)
+            elif bar is None or line:  # also where a bar was that has wiped itself out
+                printed.append(line + move.replace(_UP, ""))
                 continue
-            if ended:
-                self._numbers[writer] = number + 1
+            if move:
+                self._numbers[writer] = max(0, number + (-1 if move == _UP else 1))
         return "".join(printed)
 
     def rewrites(self, writer: Writer) -> bool:
