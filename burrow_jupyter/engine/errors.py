@@ -17,6 +17,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import io
+import itertools
 import linecache
 import os
 import pickle
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.failures import Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
-from burrow_jupyter.engine import by_value, serialization, sources
+from burrow_jupyter.engine import by_value, modules, serialization, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -213,22 +214,45 @@ def place_of(frame: traceback.FrameSummary) -> str:
 
 
 def format_frames(frames: list[traceback.FrameSummary]) -> str:
-    """Return frames as a traceback shows them, two lines each; long ones shortened."""
+    """Return frames as a traceback shows them, two lines each; long ones shortened.
+
+    Several in a row of what others have written are one line.
+    """
     entries: list[str] = []
-    for frame, times in _merged(frames):
-        label = label_of(frame.filename) or f'File "{frame.filename}"'
-        entry = f"  {label}, line {frame.lineno}, in {frame.name}\n"
-        source = (frame.line or "").strip()
-        if source:
-            entry += f"    {source[:REPR_MAX_CHARS]}\n"
-        if times > 1:
-            entry += f"    [the same frame {times - 1} more times]\n"
-        entries.append(entry)
+    for others, merged in itertools.groupby(_merged(frames), lambda pair: _is_of_others(pair[0])):
+        together = list(merged)
+        if others and len(together) > 1:
+            entries.append(_frames_of_others([frame for frame, _ in together]))
+        else:
+            entries += [_frame_entry(frame, times) for frame, times in together]
     if len(entries) > FRAMES_MAX:
         half = FRAMES_MAX // 2
         gap = f"  [{len(entries) - 2 * half} frames left out]\n"
         entries = [*entries[:half], gap, *entries[-half:]]
     return "".join(entries)
+
+
+def _is_of_others(frame: traceback.FrameSummary) -> bool:
+    return not label_of(frame.filename) and bool(modules.package_of(frame.filename))
+
+
+def _frames_of_others(frames: list[traceback.FrameSummary]) -> str:
+    """Return one line on frames of installed packages, with the place where they end."""
+    packages = " and ".join(dict.fromkeys(modules.package_of(frame.filename) for frame in frames))
+    last = frames[-1]
+    where = f"{os.path.basename(last.filename)}, line {last.lineno}, in {last.name}"
+    return f"  [{len(frames)} frames in {packages}, the last: {where}]\n"
+
+
+def _frame_entry(frame: traceback.FrameSummary, times: int) -> str:
+    label = label_of(frame.filename) or f'File "{frame.filename}"'
+    entry = f"  {label}, line {frame.lineno}, in {frame.name}\n"
+    source = (frame.line or "").strip()
+    if source:
+        entry += f"    {source[:REPR_MAX_CHARS]}\n"
+    if times > 1:
+        entry += f"    [the same frame {times - 1} more times]\n"
+    return entry
 
 
 def format_stack(frame: FrameType) -> str:

@@ -21,10 +21,8 @@ class LocalModules:
 
     def __init__(self) -> None:
         """Know what is loaded now."""
-        folders = {os.path.dirname(os.__file__), *site.getsitepackages()}
-        folders.add(site.getusersitepackages())
-        folders.update(sys.modules[name].__path__[0] for name in _OWN if name in sys.modules)
-        self._foreign = tuple(folder.rstrip(os.sep) + os.sep for folder in folders if folder)
+        own = {sys.modules[name].__path__[0] for name in _OWN if name in sys.modules}
+        self._foreign = installed_in() + tuple(folder + os.sep for folder in own)
         self._count = 0
         self._seen: set[str] = set()
         self._loaded: dict[str, tuple[Any, str, int]] = {}
@@ -78,6 +76,23 @@ class LocalModules:
 def local_modules() -> LocalModules:
     """Return those of this process; a forked one goes on with its parent's."""
     return LocalModules()
+
+
+@functools.cache
+def installed_in() -> tuple[str, ...]:
+    """Return the folders of what was installed and not written by the user."""
+    folders = [os.path.dirname(os.__file__), *site.getsitepackages(), site.getusersitepackages()]
+    return tuple(folder.rstrip(os.sep) + os.sep for folder in folders if folder)
+
+
+def package_of(file: str) -> str:
+    """Return which installed package, or module of Python's own, a file is of; "" for the user's."""
+    if file.startswith("<frozen "):
+        return file[len("<frozen ") : -1].partition(".")[0]
+    if file.endswith((".pyx", ".pxi")) and not os.path.isabs(file):
+        return file.partition("/")[0]  # as compiled packages name their sources
+    inside = [file[len(folder) :] for folder in installed_in() if file.startswith(folder)]
+    return min(inside, key=len).partition(os.sep)[0].removesuffix(".py") if inside else ""
 
 
 def _edited_at(file: str) -> int:

@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import messages
+from burrow_jupyter.core.failures import NATIVE_STACK
 from burrow_jupyter.engine import current
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 32_768
 LINE_MAX_BYTES = 1 << 20
 """A longer line is sent in pieces, between which lines of other tasks may come."""
+LAST_WORDS_MAX_BYTES = 16 << 20
+"""Of what a dead worker has not sent itself: it sends at least every 0.05 s."""
 LOOK_EVERY_S = 0.05
 """How often the files are looked at while a task runs."""
 HALF_LINE_AFTER_S = 0.5
@@ -40,6 +43,7 @@ HALF_LINE_AFTER_S = 0.5
 PUNCH_BYTES = 1 << 20
 """Memory of a file that has been read is given back in pieces of this size."""
 
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _IOLBF = 1
 _PUNCH_HOLE, _KEEP_SIZE = 2, 1
 
@@ -160,7 +164,7 @@ class TaggedStream(io.TextIOBase):
         return self._file.descriptor
 
     @property
-    def buffer(self) -> TaggedBytes:  # type: ignore[override]  # no text over a buffer: the other way round
+    def buffer(self) -> TaggedBytes:
         """Takes bytes, in order with the text."""
         return TaggedBytes(self._file)
 
@@ -274,10 +278,24 @@ def last_words(store_dir: str, worker_id: int, read: dict[int, int]) -> list[tup
         try:
             with open(path, "rb") as stream:  # a bare name
                 stream.seek(read.get(descriptor, 0))
-                data = stream.read(CHUNK_BYTES)
+                data = stream.read(LAST_WORDS_MAX_BYTES)
             os.unlink(path)  # as above
         except FileNotFoundError:
             continue
-        if data:
-            said.append((name, data))
+        if name == "stderr":
+            data = _without_our_frames(data)
+        said += [
+            (name, data[at : at + LINE_MAX_BYTES]) for at in range(0, len(data), LINE_MAX_BYTES)
+        ]
     return said
+
+
+def _without_our_frames(said: bytes) -> bytes:
+    """Return what was said, a native stack at its end without what only we can read in it."""
+    text, mark, stack = said.rpartition(NATIVE_STACK.encode())
+    if not mark:
+        return said
+    ours = (f'  File "{_PACKAGE}{os.sep}'.encode(), b'  File "<string>", line 1 in <module>')
+    lines = stack.partition(b"\nExtension modules: ")[0].rstrip().split(b"\n")
+    kept = [line for line in lines if not line.startswith(ours)]
+    return text + mark + b"\n".join(kept) + b"\n"

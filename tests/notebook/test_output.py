@@ -229,10 +229,25 @@ def test_a_crash_quotes_the_last_output_and_the_native_stack(cells: Kernel):
     run = cells.run("burrow.get(crash.remote())")
 
     assert "SIGSEGV" in run.traceback
-    assert "step 29" in run.traceback
-    assert "step 2\n" not in run.traceback
-    assert "Fatal Python error: Segmentation fault" in run.traceback
-    assert "in crash" in run.traceback
+    shown = [line.strip() for line in run.traceback.splitlines()]
+    last, native = shown.index("Its last output:"), shown.index("Its native stack:")
+    assert shown[last + 1 : native] == [f"step {n}" for n in range(10, 30)]
+    assert shown[native + 1] == "Fatal Python error: Segmentation fault"
+    assert any(line.endswith("in crash") for line in shown[native:])
+    assert "burrow_jupyter" not in run.traceback
+    assert "Extension modules" not in run.traceback
+
+
+def test_all_that_a_task_has_printed_before_it_dies_is_shown(cells: Kernel):
+    run = cells.run(
+        "@burrow.remote(max_retries=0)\ndef shout():\n"
+        "    os.write(1, b''.join(b'line %d\\n' % n for n in range(20_000)))\n    os._exit(3)\n"
+        "burrow.get(shout.remote())"
+    )
+
+    wait_until(lambda: run.stdout.endswith("line 19999\n"), 10, "the last line")
+    assert run.stdout.count("\n") == 20_000
+    assert "exit code 3" in run.traceback
 
 
 def test_a_failure_that_nobody_fetched_is_told_once_under_its_cell(cells: Kernel):
