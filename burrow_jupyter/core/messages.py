@@ -445,6 +445,7 @@ class Notice(Message, tag=56):
 
     text: str
     run_id: int = 0
+    traceback: str = ""  # of the failure
 
 
 class GiveUp(Message, tag=60):

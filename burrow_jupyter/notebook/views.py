@@ -439,13 +439,19 @@ class FailuresView(View):
     def __init__(self, run: Run) -> None:
         """Count for one run."""
         self._run = run
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] = {}  # by function and type
+        self._texts: dict[str, str] = {}  # of those of which all say the same
 
     def add(self, text: str) -> None:
-        """One more has failed."""
-        if text not in self._counts and len(self._counts) >= FAILURES_NAMED:
-            text = "others"
-        self._counts[text] = self._counts.get(text, 0) + 1
+        """One more has failed: "name failed: type: what it says"."""
+        kind = ": ".join(text.split(": ")[:2])
+        if kind not in self._counts and len(self._counts) >= FAILURES_NAMED:
+            kind = text = "others"
+        if kind not in self._counts:
+            self._texts[kind] = text
+        elif self._texts[kind] != text:
+            self._texts[kind] = f"{kind}: …"
+        self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def look(self, backend: Backend) -> None:
         """See whether anybody is left who could fail."""
@@ -459,7 +465,7 @@ class FailuresView(View):
 
     def bundle(self) -> Bundle:
         """Return one line for all, the kinds below it where there are several."""
-        counts = list(self._counts.items())
+        counts = [(self._texts[kind], count) for kind, count in list(self._counts.items())]
         total = sum(count for _, count in counts)
         head = f"{html.several(total, 'more task')} failed"
         if len(counts) == 1:

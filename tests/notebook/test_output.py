@@ -386,4 +386,23 @@ def test_hundreds_of_failures_are_one_line_more(cells: Kernel):
         "all to be counted",
     )
     assert run.stderr.count("no salt") == 1
+    assert ", in fail\n    raise ValueError(text)\n" in run.stderr
     assert len(run.displays) == 1
+
+
+def test_failures_that_differ_in_what_they_say_are_one_line_too(cells: Kernel):
+    run = cells.run_ok(
+        "refs = [fail.remote(f'no salt in {n}') for n in range(50)]\n"
+        "burrow.wait(refs, num_returns=50); del refs"
+    )
+    cells.run_ok("burrow.get(square.remote(2))")
+
+    wait_until(
+        lambda: (
+            run.displays
+            and run.displays[-1]["text/plain"]
+            == "49 more tasks failed like this: fail failed: ValueError: …"
+        ),
+        20,
+        "all to be counted",
+    )
