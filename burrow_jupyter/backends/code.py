@@ -72,16 +72,19 @@ class CodeBook:
 
 
 def _check_edits(name: str, data: bytes) -> None:
-    for module in local_modules().edited():
-        named = module.encode()
-        if b"\x8c" + bytes([len(named)]) + named in data:  # a short string, as pickle writes it
-            msg = (
-                f"{name} uses {module}, and {module} was edited after this notebook imported it: "
-                "workers would run other code than the notebook. Reload it: import importlib; "
-                f"importlib.reload({module}). Or have that done: %load_ext autoreload, "
-                "%autoreload 2"
-            )
-            raise RuntimeError(msg)
+    modules = local_modules()
+    for edited in modules.edited():
+        for module in (edited, *modules.users_of(edited)):
+            named = module.encode()
+            if b"\x8c" + bytes([len(named)]) + named in data:  # a short string, as pickle writes it
+                link = "" if module == edited else f"which uses {edited}, "
+                msg = (
+                    f"{name} uses {module}, {link}and {edited} was edited after this notebook "
+                    "imported it: workers would run other code than the notebook. Reload it: "
+                    f"import importlib, {edited}; importlib.reload({edited}). Or have that done: "
+                    "%load_ext autoreload, %autoreload 2"
+                )
+                raise RuntimeError(msg)
 
 
 def _check_size(name: str, size: int, target: Any) -> None:

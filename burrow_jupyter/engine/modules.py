@@ -11,6 +11,7 @@ import functools
 import os
 import site
 import sys
+from types import ModuleType
 from typing import Any
 
 _OWN = ("burrow", "burrow_jupyter")
@@ -70,6 +71,27 @@ class LocalModules:
             if now:
                 found.append(name)
         return found
+
+    def users_of(self, name: str) -> list[str]:
+        """Return the modules that use a module, those that use these, and so on; without itself."""
+        used = {other: _used_by(sys.modules.get(other)) for other in self._loaded}
+        found = [name]
+        for at in found:
+            found += [o for o in used if at in used[o] and o not in found]
+        return found[1:]
+
+
+def _used_by(module: Any) -> set[str]:
+    """Return the names of the modules that a module has imported, or has something from."""
+    found = set()
+    for value in list(getattr(module, "__dict__", {}).values()):
+        try:
+            named = value.__name__ if isinstance(value, ModuleType) else value.__module__
+        except Exception:  # noqa: BLE001, S112  # the user's objects do anything on being read
+            continue
+        if isinstance(named, str):
+            found.add(named)
+    return found
 
 
 @functools.cache

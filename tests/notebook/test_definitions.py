@@ -189,6 +189,20 @@ def test_a_module_that_the_notebook_has_in_an_older_version_is_refused(kernel: K
     assert kernel.run_ok("burrow.get([look.remote(), taste.remote()])").text == "['onion', 'onion']"
 
 
+def test_a_module_within_a_module_is_no_exception(kernel: Kernel):
+    write(kernel, "cellar.py", "def food(): return 'leek'")
+    write(kernel, "larder.py", "from cellar import food\ndef meal(): return food()")
+    write(kernel, "menu.py", "import larder\ndef dish(): return larder.meal()")
+    kernel.run_ok("%load_ext burrow\nimport burrow, menu")
+    kernel.run_ok("@burrow.remote\ndef look(): return menu.dish()")
+    assert kernel.run_ok("burrow.get(look.remote())").text == "'leek'"
+
+    write(kernel, "cellar.py", "def food(): return 'onion'")
+
+    failed = kernel.run("burrow.get(look.remote())")
+    assert "look uses menu, which uses cellar, and cellar was edited" in failed.traceback
+
+
 def test_autoreload_reaches_the_workers(kernel: Kernel):
     write(kernel, "larder.py", "def food(): return 'leek'")
     kernel.run_ok("%load_ext burrow\n%load_ext autoreload\n%autoreload 2\nimport burrow, larder")
