@@ -571,7 +571,7 @@ class Surroundings(Message, tag=78):
 
 
 class Where(Message, tag=86):
-    """Say where this call is just now."""
+    """Say where this call is just now; 0: where in the actor refs lie."""
 
     number: int
     task_id: int

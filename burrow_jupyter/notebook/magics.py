@@ -30,7 +30,8 @@ HELP = """\
 %burrow stop       end it, with every task and actor
 %burrow restart    end it and start one anew, as before or with the options of start
 %burrow logs       what there is; %burrow logs 5: the end of what the tasks of In[5] printed
-%burrow mem        objects by size, with the names that hold them; %burrow free NAME lets go
+%burrow mem        objects by size, with what holds them: %burrow free NAME lets go of it, %burrow free ID
+                   of a value wherever it is held
 %burrow quiet      no line under cells whose tasks take long; %burrow loud: again with
 %burrow help       this list
 
