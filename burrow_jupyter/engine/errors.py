@@ -79,8 +79,6 @@ _IPYKERNEL_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\]\d+\.py$")
 UserValue = Any
 """Something of the user's, of whatever type."""
 
-_labels: dict[str, str] = {}
-
 
 # ---- sources -------------------------------------------------------------------------
 
@@ -97,12 +95,12 @@ def register_source(filename: str, source: str, label: str = "") -> None:
     # Without a time of change an entry is not compared with the disk, so it stays.
     linecache.cache[filename] = (len(source), None, lines, filename)
     if label:
-        _labels[filename] = label
+        sources.labels[filename] = label
 
 
 def label_of(filename: str) -> str:
     """Return how people call a file of a notebook's cell; "" for any other file."""
-    label = _labels.get(filename) or sources.label_of_file(filename)
+    label = sources.label_of(filename)
     if label:
         return label
     numbered = _IPYTHON_INPUT.match(filename)
@@ -268,6 +266,8 @@ def format_stack(frame: FrameType) -> str:
         elif not _imports(at):
             frames.append((at, at.f_lineno))
         at = at.f_back
+    if not inside:
+        return ""  # all of it is ours, and what has started us
     return format_frames(list(traceback.StackSummary.extract(reversed(frames)))).rstrip()
 
 

@@ -91,3 +91,17 @@ def test_an_error_while_another_is_handled_shows_both(cells: Kernel):
 def test_errors_of_the_cell_itself_are_shown_as_ever(cells: Kernel):
     assert "----> 1 1 / 0" in shown(cells, "1 / 0")
     assert shown(cells, "a b")[-1] == "SyntaxError: invalid syntax"
+
+
+def test_tasks_of_tasks_name_their_cells(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef inner(): return 1 / 0\n"
+        "@burrow.remote\ndef outer(): return burrow.get(inner.remote())"
+    )
+
+    lines = shown(cells, "burrow.get(outer.remote())")
+
+    assert len(lines) <= 10
+    places = [line for line in lines if ", in " in line]
+    assert [line.rpartition(" ")[2] for line in places] == ["outer", "inner"]
+    assert all(re.match(r"  Cell In\[\d+\], line \d, in ", line) for line in places)
