@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -261,7 +262,11 @@ def test_large_captures_are_named_in_one_line_and_shared(cells: Kernel):
     run = cells.run_ok("burrow.get([use.remote() for _ in range(4)])")
 
     assert run.text == str([(1000000.0, False)] * 4) or "1000000.0), False)" in run.text
-    assert "it captures table (8 MB" in run.stderr
+    assert re.fullmatch(
+        r"Cell In\[\d+\]:1: UserWarning: use is 8 MB when pickled: it captures table "
+        r"\(8 MB, used in Cell In\[\d+\]\)\. Store that once with put\(\) [^\n]*\n",
+        run.stderr,
+    ), run.stderr
     again = cells.run_ok("burrow.get(use.remote())")
     assert "captures" not in again.stderr
 
