@@ -146,12 +146,14 @@ def status() -> str:
     cpus = backend.totals.get(resources.CPU, 0.0)
     free = state.available_resources().get(resources.CPU, 0.0)
     alive = [row for row in state.actors() if row["state"] != "dead"]
+    count = len(state.workers())
+    workers = f"{count} worker process{'' if count == 1 else 'es'}"
     return "\n".join(
         [
             f"Burrow runs: {cpus - free:g} of {cpus:g} CPUs busy ({info.get('cpus_reason', '')})",
             (
-                f"{running} tasks run, {waiting} wait; {len(alive)} actors; "
-                f"{len(state.workers())} worker processes"
+                f"{html.several(running, 'task')} running, {waiting} waiting; "
+                f"{html.several(len(alive), 'actor')}; {workers}"
             ),
         ]
     )

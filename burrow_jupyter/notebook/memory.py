@@ -97,8 +97,11 @@ class Memory:
             held = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
             if int(row.get("refs", 0)) > named or not names:
                 others = "tasks or other objects" if names else "tasks, actors or other objects"
+                if row.get("held_here") and not here:
+                    others = "what the notebook shows or waits for"
                 held = f"{held} and {others}" if held else others
-            made = " of ".join(part for part in (row.get("task", ""), row.get("run", "")) if part)
+            # The name of a background cell is that of its run.
+            made = " of ".join(dict.fromkeys(filter(None, (row.get("task"), row.get("run")))))
             lines.append(
                 f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
                 f"{made:<20}  held by {held}"

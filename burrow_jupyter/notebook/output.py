@@ -119,6 +119,8 @@ class Output:
             where = message.traceback.rstrip().removesuffix(message.text.partition(": ")[2])
             self.write(run, "stderr", f"{message.text}\n{where.rstrip()}\n".replace("\n\n", "\n"))
         elif told is None or told.final:
+            for stream in self._streams.values():
+                stream.flush()  # as above: the first stands before the others
             self._failures[run.id] = self._live.show_failures(run, message.text)
         else:
             told.add(message.text)

@@ -136,7 +136,7 @@ class FutureView(View):
         again = f"attempt {row['attempt']}" if row.get("attempt", 1) > 1 else ""
         said = html.listed([phrase, again, self._note])
         text = f"{who}: {said}"
-        lines = [html.line(html.mark(state), html.name(who), html.words(said))]
+        lines = [html.line(html.marked(state, html.name(who)), html.words(said))]
         if row.get("error") and state in ("failed", "cancelled"):
             text += f"\n{row['error']}"
             lines.append(html.code(row["error"]))
@@ -232,7 +232,7 @@ class FuturesView(View):
         state = "running" if not self.final else "finished"
         if counts.get("failed") or counts.get("cancelled"):
             state = "failed" if counts.get("failed") else "cancelled"
-        lines = [html.line(html.mark(state), html.name(who), html.bar(counts), html.words(said))]
+        lines = [html.line(html.marked(state, html.name(who)), html.bar(counts), html.words(said))]
         text = f"{who}: {said}"
         if self._error:
             text += f"\n{self._error}"
@@ -292,7 +292,7 @@ class ActorsView(View):
         text = f"{who} {called}: {said}" if called else f"{who}: {said}"
         busy = "running" if state == "alive" and row.get("method") else state
         return text, html.line(
-            html.mark(busy), html.name(who), html.words(called), html.words(said)
+            html.marked(busy, html.name(who)), html.words(called), html.words(said)
         )
 
     def bundle(self) -> Bundle:
@@ -430,7 +430,7 @@ class BarsView(View):
     def bundle(self) -> Bundle:
         """Return a line a bar; one that its task has wiped out is gone."""
         text = "\n".join(bar.rstrip() for bar in list(self._bars.values()) if bar.strip())
-        return {"text/plain": text, "text/html": html.view(html.code(text))}
+        return {"text/plain": text, "text/html": html.view(html.code(text, below=False))}
 
 
 class FailuresView(View):
@@ -444,6 +444,7 @@ class FailuresView(View):
 
     def add(self, text: str) -> None:
         """One more has failed: "name failed: type: what it says"."""
+        text = text.replace(" failed: ", ": ", 1)
         kind = ": ".join(text.split(": ")[:2])
         if kind not in self._counts and len(self._counts) >= FAILURES_NAMED:
             kind = text = "others"
@@ -472,7 +473,7 @@ class FailuresView(View):
             head += f" like this: {counts[0][0]}"
             counts = []
         lines = [f"{count:,} x {text}" for text, count in counts]
-        shown = [html.line(html.mark("failed"), html.words(head)), *map(html.code, lines)]
+        shown = [html.line(html.marked("failed", html.words(head))), *map(html.code, lines)]
         return {"text/plain": "\n".join([head, *lines]), "text/html": html.view(*shown)}
 
 

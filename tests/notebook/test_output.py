@@ -401,7 +401,7 @@ def test_failures_that_differ_in_what_they_say_are_one_line_too(cells: Kernel):
         lambda: (
             run.displays
             and run.displays[-1]["text/plain"]
-            == "49 more tasks failed like this: fail failed: ValueError: …"
+            == "49 more tasks failed like this: fail: ValueError: …"
         ),
         20,
         "all to be counted",
