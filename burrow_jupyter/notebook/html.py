@@ -39,7 +39,7 @@ _ROOT = (
     "display:flex;flex-direction:column;gap:2px;font-size:var(--jp-code-font-size, 13px);"
     "line-height:1.5;color:var(--jp-content-font-color1, inherit)"
 )
-_LINE = "display:flex;align-items:baseline;gap:8px;flex-wrap:wrap"
+_LINE = "display:flex;align-items:baseline;gap:0 8px;flex-wrap:wrap"
 _MARKED = "display:inline-flex;align-items:baseline;gap:8px;max-width:100%"
 """The dot stays with what it is the state of, in however narrow a window."""
 _BREAKS = "min-width:0;overflow-wrap:anywhere"

@@ -94,6 +94,8 @@ class FutureView(View):
     def look(self, backend: Backend) -> None:
         """Ask; fetch the value once it is there and not too large."""
         row = backend.ask("describe tasks", [self._id])[0]
+        if self._row.get("name"):  # the head forgets tasks that ended long ago
+            row.setdefault("name", self._row["name"])
         self._row = row
         if row["state"] in ENDED:
             self.final = True
