@@ -10,6 +10,7 @@ import functools
 import io
 import sys
 import types
+from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,18 +29,22 @@ def pickler() -> Any:
     """Return the class of picklers, which takes what `cloudpickle.Pickler` takes."""
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
-        dispatch_table = cloudpickle.Pickler.dispatch_table.new_child()
-
-    reduce_code = Pickler.dispatch_table[types.CodeType]
+    table = cloudpickle.Pickler.dispatch_table
+    reduce_code = table[types.CodeType]
 
     def reduce_named_code(code: types.CodeType) -> Any:
         make, parts, *rest = reduce_code(code)
-        named = tuple(code.co_filename if part == _NAMELESS else part for part in parts)
-        return (make, named, *rest)
+        if _NAMELESS in parts:
+            at = parts.index(_NAMELESS)
+            parts = (*parts[:at], code.co_filename, *parts[at + 1 :])
+        return (make, parts, *rest)
 
-    Pickler.dispatch_table[types.CodeType] = reduce_named_code
-    Pickler.dispatch_table[_Cached] = _reduce_cached
+    ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
+    first, *others = table.maps  # a map more would cost each look-up a microsecond
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+        dispatch_table = ChainMap({**first, **ours}, *others)  # noqa: RUF012  # as pickle looks for it
+
     return Pickler
 
 
