@@ -22,7 +22,6 @@ traceback. Safe from any thread.
 from __future__ import annotations
 
 import inspect
-import re
 import signal
 import sys
 import threading
@@ -54,8 +53,6 @@ __all__ = ["to_exception"]
 
 LAST_LINES = 20
 """Of a task's output that the error of its crash quotes."""
-_OUR_FRAME = re.compile(r'\s*File "([^"]*[/\\]burrow_jupyter[/\\][^"]*|<string>)", line \d+ in ')
-"""As faulthandler writes them; the program that starts the head is a string."""
 STEPS_MAX = 10
 """Tasks named between a failure and the task that could not run for it."""
 
