@@ -38,6 +38,14 @@ run_of_caller: Callable[[], int] = _no_run
 """Returns the id of the run (execution of a cell) that the caller belongs to, or 0."""
 
 
+def _no_label(run_id: int) -> str:
+    return ""
+
+
+label_of_run: Callable[[int], str] = _no_label
+"""Returns how people know a run of this session (`In[3]`), "" of one that is not known."""
+
+
 def current_or_none() -> Backend | None:
     """Return the session that runs, or `None`; never starts one."""
     backend = _context.backend
@@ -80,7 +88,10 @@ def in_worker() -> bool:
     return _context.in_worker
 
 
-def set_run_provider(provider: Callable[[], int] | None) -> None:
-    """Have `provider` say which run a call belongs to."""
-    global run_of_caller  # noqa: PLW0603  # the one slot that the notebook layer fills
+def set_run_provider(
+    provider: Callable[[], int] | None, labels: Callable[[int], str] | None = None
+) -> None:
+    """Have `provider` say which run a call belongs to, and `labels` what people call it."""
+    global run_of_caller, label_of_run  # noqa: PLW0603  # the slots that the notebook layer fills
     run_of_caller = provider or _no_run
+    label_of_run = labels or _no_label

@@ -22,7 +22,6 @@ traceback. Safe from any thread.
 from __future__ import annotations
 
 import inspect
-import re
 import signal
 import sys
 import threading
@@ -32,6 +31,7 @@ from typing import Any, Final, assert_never
 from burrow_jupyter.api import context, exceptions
 from burrow_jupyter.api.exceptions import RayTaskError
 from burrow_jupyter.core.failures import (
+    NATIVE_STACK,
     ActorDied,
     ActorUnavailable,
     Cancelled,
@@ -53,8 +53,6 @@ __all__ = ["to_exception"]
 
 LAST_LINES = 20
 """Of a task's output that the error of its crash quotes."""
-_OUR_FRAME = re.compile(r'\s*File "([^"]*[/\\]burrow_jupyter[/\\][^"]*|<string>)", line \d+ in ')
-"""As faulthandler writes them; the program that starts the head is a string."""
 STEPS_MAX = 10
 """Tasks named between a failure and the task that could not run for it."""
 
@@ -210,11 +208,18 @@ def _crashed(failure: WorkerDied, session: int) -> exceptions.WorkerCrashedError
 
 
 def _last_output(said: str) -> str:
-    """Return what a process has said last, without our frames in the stack of a crash."""
-    lines = [line for line in said.strip().splitlines() if not _OUR_FRAME.match(line)]
-    if not lines:
-        return ""
-    return "\nIts last output:\n" + "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
+    """Return the end of what a process has printed, and its native stack, as an error quotes them."""
+    printed, mark, stack = said.rpartition(NATIVE_STACK)
+    if not mark:
+        printed, stack = stack, ""
+    text = ""
+    for title, lines in (
+        ("Its last output:", printed.strip().splitlines()[-LAST_LINES:]),
+        ("Its native stack:", f"{mark}{stack}".strip().splitlines()),
+    ):
+        if lines:
+            text += f"\n{title}\n" + "\n".join(f"  {line}".rstrip() for line in lines)
+    return text
 
 
 def _about_actor(class_name: str, actor_id: int, reason: str) -> str:
@@ -240,7 +245,8 @@ def _remote_text(error: UserError, session: int) -> str:
     """Return one line on the task, then the user's frames in it and the message."""
     about = [f"pid={error.pid}"]
     if error.task_id:
-        about.append(f"task {short(error.task_id)}")
+        cell = context.label_of_run(error.run_id)
+        about.append(f"task {short(error.task_id)}{f' of {cell}' if cell else ''}")
     about.append(f"attempt {error.attempt}")
     if error.actor_id:
         about.append(f"actor_id={_hex(error.actor_id, session)}")

@@ -119,15 +119,20 @@ def _where(tb: TracebackType | None) -> str:
     return "  " + " -> ".join(places) + (f": {source[:HEADLINE_MAX_CHARS]}" if source else "")
 
 
+def rendered(error: BaseException) -> list[str]:
+    """Return an error as a notebook shows it: the text, and where the cell asked, without our frames."""
+    lines = str(error).splitlines() or [""]
+    headline = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
+    where = _where(error.__traceback__)
+    return [headline, *([where] if where else []), *lines[1:]]
+
+
 class RayError(Exception):
     """Everything that goes wrong in Burrow, and what tasks raise. `BurrowError` is the same."""
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows: the text, and where the cell asked, without our frames."""
-        lines = str(self).splitlines() or [""]
-        headline = f"{type(self).__name__}: {lines[0]}".removesuffix(": ")
-        where = _where(self.__traceback__)
-        return [headline, *([where] if where else []), *lines[1:]]
+        return rendered(self)
 
 
 class RayTaskError(RayError):

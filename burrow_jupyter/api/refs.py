@@ -298,6 +298,10 @@ class ObjectRefGenerator:
         with contextlib.suppress(Exception):  # half-made, or the interpreter is going down
             self._backend.end_stream(self._done_ref.id)
 
+    def why(self) -> str:
+        """Return why the task has not ended; see `ObjectRef.why`."""
+        return self._done_ref.why()
+
     def _arrived(self, item: Any) -> None:
         with self._news:
             if item.object_id:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import limits
-from burrow_jupyter.engine import serialization
+from burrow_jupyter.engine import errors, serialization, sources
 from burrow_jupyter.engine.modules import local_modules
 
 if TYPE_CHECKING:
@@ -72,16 +73,19 @@ class CodeBook:
 
 
 def _check_edits(name: str, data: bytes) -> None:
-    for module in local_modules().edited():
-        named = module.encode()
-        if b"\x8c" + bytes([len(named)]) + named in data:  # a short string, as pickle writes it
-            msg = (
-                f"{name} uses {module}, and {module} was edited after this notebook imported it: "
-                "workers would run other code than the notebook. Reload it: import importlib; "
-                f"importlib.reload({module}). Or have that done: %load_ext autoreload, "
-                "%autoreload 2"
-            )
-            raise RuntimeError(msg)
+    modules = local_modules()
+    for edited in modules.edited():
+        for module in (edited, *modules.users_of(edited)):
+            named = module.encode()
+            if b"\x8c" + bytes([len(named)]) + named in data:  # a short string, as pickle writes it
+                link = "" if module == edited else f"which uses {edited}, "
+                msg = (
+                    f"{name} uses {module}, {link}and {edited} was edited after this notebook "
+                    "imported it: workers would run other code than the notebook. Reload it: "
+                    f"import importlib, {edited}; importlib.reload({edited}). Or have that done: "
+                    "%load_ext autoreload, %autoreload 2"
+                )
+                raise RuntimeError(msg)
 
 
 def _check_size(name: str, size: int, target: Any) -> None:
@@ -95,4 +99,15 @@ def _check_size(name: str, size: int, target: Any) -> None:
         )
         if size > limits.CODE_MAX_BYTES:
             raise ValueError(text)
-        warnings.warn(text, stacklevel=8)
+        _warn(text)
+
+
+def _warn(text: str) -> None:
+    """Warn of what the user's code has done, in one line where that is a cell."""
+    frame = sys._getframe(1)  # noqa: SLF001  # how warnings finds it, too
+    while frame.f_back is not None and errors.is_own(frame):
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    # Of a cell's name no source line is known, which would be shown below the warning.
+    where = sources.label_of(file) or file
+    warnings.warn_explicit(text, UserWarning, where, frame.f_lineno)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
+NATIVE_STACK = "Fatal Python error: "
+"""How the stack begins that faulthandler writes for a process that crashes."""
+
 
 class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=False):
     """A task raised. The exception itself, and its text should it not be loadable."""

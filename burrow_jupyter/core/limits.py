@@ -77,8 +77,8 @@ WORKERS_MAX = 512
 """Most worker processes of one burrow, actors included. A bound against fork bombs by
 recursive tasks; each blocked parent needs a process of its own."""
 
-LAST_WORDS_BYTES = 4_000
-"""Of a task's output that an error of its worker quotes."""
+LAST_WORDS_BYTES = 8_000
+"""Of a task's output, and a native stack behind it, that an error of its worker quotes."""
 
 HISTORY_TASKS = 10_000
 """Ended tasks that are remembered, for `tasks()` and `timeline()`: about 6 MB."""

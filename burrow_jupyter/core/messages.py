@@ -445,6 +445,7 @@ class Notice(Message, tag=56):
 
     text: str
     run_id: int = 0
+    traceback: str = ""  # of the failure
 
 
 class GiveUp(Message, tag=60):
@@ -570,7 +571,7 @@ class Surroundings(Message, tag=78):
 
 
 class Where(Message, tag=86):
-    """Say where this call is just now."""
+    """Say where this call is just now; 0: where in the actor refs lie."""
 
     number: int
     task_id: int

@@ -427,7 +427,8 @@ class Client:
             if isinstance(root, UserError | WorkerDied) and root.task_id not in self._reported:
                 self._reported.add(root.task_id)
                 text = f"{root.function} failed: {one_line(root)}"
-                self._on_notice(messages.Notice(text, root.run_id))
+                shown = root.traceback if isinstance(root, UserError) else ""
+                self._on_notice(messages.Notice(text, root.run_id, shown))
 
     def holds(self, any_id: int) -> bool:
         """Say whether this process has a ref or handle of this id."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import io
+import itertools
 import linecache
 import os
 import pickle
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.failures import Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
-from burrow_jupyter.engine import serialization, sources
+from burrow_jupyter.engine import by_value, modules, serialization, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,8 +79,6 @@ _IPYKERNEL_FILE = re.compile(r"[/\\]ipykernel_\d+[/\\]\d+\.py$")
 UserValue = Any
 """Something of the user's, of whatever type."""
 
-_labels: dict[str, str] = {}
-
 
 # ---- sources -------------------------------------------------------------------------
 
@@ -96,12 +95,12 @@ def register_source(filename: str, source: str, label: str = "") -> None:
     # Without a time of change an entry is not compared with the disk, so it stays.
     linecache.cache[filename] = (len(source), None, lines, filename)
     if label:
-        _labels[filename] = label
+        sources.labels[filename] = label
 
 
 def label_of(filename: str) -> str:
     """Return how people call a file of a notebook's cell; "" for any other file."""
-    label = _labels.get(filename) or sources.label_of_file(filename)
+    label = sources.label_of(filename)
     if label:
         return label
     numbered = _IPYTHON_INPUT.match(filename)
@@ -213,22 +212,45 @@ def place_of(frame: traceback.FrameSummary) -> str:
 
 
 def format_frames(frames: list[traceback.FrameSummary]) -> str:
-    """Return frames as a traceback shows them, two lines each; long ones shortened."""
+    """Return frames as a traceback shows them, two lines each; long ones shortened.
+
+    Several in a row of what others have written are one line.
+    """
     entries: list[str] = []
-    for frame, times in _merged(frames):
-        label = label_of(frame.filename) or f'File "{frame.filename}"'
-        entry = f"  {label}, line {frame.lineno}, in {frame.name}\n"
-        source = (frame.line or "").strip()
-        if source:
-            entry += f"    {source[:REPR_MAX_CHARS]}\n"
-        if times > 1:
-            entry += f"    [the same frame {times - 1} more times]\n"
-        entries.append(entry)
+    for others, merged in itertools.groupby(_merged(frames), lambda pair: _is_of_others(pair[0])):
+        together = list(merged)
+        if others and len(together) > 1:
+            entries.append(_frames_of_others([frame for frame, _ in together]))
+        else:
+            entries += [_frame_entry(frame, times) for frame, times in together]
     if len(entries) > FRAMES_MAX:
         half = FRAMES_MAX // 2
         gap = f"  [{len(entries) - 2 * half} frames left out]\n"
         entries = [*entries[:half], gap, *entries[-half:]]
     return "".join(entries)
+
+
+def _is_of_others(frame: traceback.FrameSummary) -> bool:
+    return not label_of(frame.filename) and bool(modules.package_of(frame.filename))
+
+
+def _frames_of_others(frames: list[traceback.FrameSummary]) -> str:
+    """Return one line on frames of installed packages, with the place where they end."""
+    packages = " and ".join(dict.fromkeys(modules.package_of(frame.filename) for frame in frames))
+    last = frames[-1]
+    where = f"{os.path.basename(last.filename)}, line {last.lineno}, in {last.name}"
+    return f"  [{len(frames)} frames in {packages}, the last: {where}]\n"
+
+
+def _frame_entry(frame: traceback.FrameSummary, times: int) -> str:
+    label = label_of(frame.filename) or f'File "{frame.filename}"'
+    entry = f"  {label}, line {frame.lineno}, in {frame.name}\n"
+    source = (frame.line or "").strip()
+    if source:
+        entry += f"    {source[:REPR_MAX_CHARS]}\n"
+    if times > 1:
+        entry += f"    [the same frame {times - 1} more times]\n"
+    return entry
 
 
 def format_stack(frame: FrameType) -> str:
@@ -244,6 +266,8 @@ def format_stack(frame: FrameType) -> str:
         elif not _imports(at):
             frames.append((at, at.f_lineno))
         at = at.f_back
+    if not inside:
+        return ""  # all of it is ours, and what has started us
     return format_frames(list(traceback.StackSummary.extract(reversed(frames)))).rstrip()
 
 
@@ -424,7 +448,7 @@ def _reduce_class(cls: type) -> Any:
 
     if _is_static(cls) or cloudpickle._should_pickle_by_reference(cls):  # noqa: SLF001
         return NotImplemented
-    pickled = cloudpickle.dumps(cls, 5)
+    pickled = by_value.dumps(cls)
     # cloudpickle makes the same id known wherever it sends the class.
     return _find_class, (cloudpickle._get_or_create_tracker_id(cls), pickled)  # noqa: SLF001
 
@@ -501,9 +525,9 @@ def _reduce(error: BaseException, mode: str, careful: _Careful) -> Any:
 
 @functools.cache
 def _pickler() -> Callable[[io.BytesIO, str, _Careful], Any]:
-    import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first failure
+    base = by_value.pickler()  # 25 ms, paid by the first failure
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    class Pickler(base):  # type: ignore[misc, valid-type]  # cloudpickle has no types
         """Pickles exceptions, wherever they are in a value, in our way."""
 
         def __init__(self, file: io.BytesIO, mode: str, careful: _Careful) -> None:

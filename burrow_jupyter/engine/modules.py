@@ -11,6 +11,7 @@ import functools
 import os
 import site
 import sys
+from types import ModuleType
 from typing import Any
 
 _OWN = ("burrow", "burrow_jupyter")
@@ -21,10 +22,8 @@ class LocalModules:
 
     def __init__(self) -> None:
         """Know what is loaded now."""
-        folders = {os.path.dirname(os.__file__), *site.getsitepackages()}
-        folders.add(site.getusersitepackages())
-        folders.update(sys.modules[name].__path__[0] for name in _OWN if name in sys.modules)
-        self._foreign = tuple(folder.rstrip(os.sep) + os.sep for folder in folders if folder)
+        own = {sys.modules[name].__path__[0] for name in _OWN if name in sys.modules}
+        self._foreign = installed_in() + tuple(folder + os.sep for folder in own)
         self._count = 0
         self._seen: set[str] = set()
         self._loaded: dict[str, tuple[Any, str, int]] = {}
@@ -73,11 +72,49 @@ class LocalModules:
                 found.append(name)
         return found
 
+    def users_of(self, name: str) -> list[str]:
+        """Return the modules that use a module, those that use these, and so on; without itself."""
+        used = {other: _used_by(sys.modules.get(other)) for other in self._loaded}
+        found = [name]
+        for at in found:
+            found += [o for o in used if at in used[o] and o not in found]
+        return found[1:]
+
+
+def _used_by(module: Any) -> set[str]:
+    """Return the names of the modules that a module has imported, or has something from."""
+    found = set()
+    for value in list(getattr(module, "__dict__", {}).values()):
+        try:
+            named = value.__name__ if isinstance(value, ModuleType) else value.__module__
+        except Exception:  # noqa: BLE001, S112  # the user's objects do anything on being read
+            continue
+        if isinstance(named, str):
+            found.add(named)
+    return found
+
 
 @functools.cache
 def local_modules() -> LocalModules:
     """Return those of this process; a forked one goes on with its parent's."""
     return LocalModules()
+
+
+@functools.cache
+def installed_in() -> tuple[str, ...]:
+    """Return the folders of what was installed and not written by the user."""
+    folders = [os.path.dirname(os.__file__), *site.getsitepackages(), site.getusersitepackages()]
+    return tuple(folder.rstrip(os.sep) + os.sep for folder in folders if folder)
+
+
+def package_of(file: str) -> str:
+    """Return which installed package, or module of Python's own, a file is of; "" for the user's."""
+    if file.startswith("<frozen "):
+        return file[len("<frozen ") : -1].partition(".")[0]
+    if file.endswith((".pyx", ".pxi")) and not os.path.isabs(file):
+        return file.partition("/")[0]  # as compiled packages name their sources
+    inside = [file[len(folder) :] for folder in installed_in() if file.startswith(folder)]
+    return min(inside, key=len).partition(os.sep)[0].removesuffix(".py") if inside else ""
 
 
 def _edited_at(file: str) -> int:

@@ -15,22 +15,35 @@ import io
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import messages
+from burrow_jupyter.core.failures import NATIVE_STACK
 from burrow_jupyter.engine import current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import ReadableBuffer
+
     from burrow_jupyter.engine.client import Client
     from burrow_jupyter.engine.current import Current
     from burrow_jupyter.engine.journal import Journal
 
 CHUNK_BYTES = 32_768
+LINE_MAX_BYTES = 1 << 20
+"""A longer line is sent in pieces, between which lines of other tasks may come."""
+LAST_WORDS_MAX_BYTES = 16 << 20
+"""Of what a dead worker has not sent itself: it sends at least every 0.05 s."""
 LOOK_EVERY_S = 0.05
 """How often the files are looked at while a task runs."""
+HALF_LINE_AFTER_S = 0.5
+"""A line that has had no end for so long is shown as far as it is: a task may print dots."""
 PUNCH_BYTES = 1 << 20
 """Memory of a file that has been read is given back in pieces of this size."""
 
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _IOLBF = 1
 _PUNCH_HOLE, _KEEP_SIZE = 2, 1
 
@@ -54,39 +67,38 @@ class OutputFile:
         self._lock = threading.RLock()
         self._sent = 0
         self._punched = 0
+        self._half_since = 0.0
         self._owner: Current = current.NOTHING
         self.by_python = False  # whether the owner has written what is unsent
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         os.dup2(self._file, descriptor)
 
-    def write(self, text: str) -> None:
+    def write(self, data: bytes) -> None:
         """Write as the call that runs here."""
         now = current.call()
         with self._lock:
             if now is not self._owner:
-                self.collect()
+                # C code may have written before, as whatever runs, not as who wrote last.
+                runs = current.process_wide
+                self.collect(runs if runs is not current.NOTHING else None)
                 self._owner = now
             self.by_python = True
-            os.write(self._file, text.encode(errors="replace"))
+            os.write(self._file, data)
         self._client.need_attendant()
 
-    def collect(self, owner: Current | None = None, *, lines: bool = False) -> bool:
+    def collect(self, owner: Current | None = None, leave: Callable[[bytes], int] = len) -> bool:
         """Send what was written since the last time; say whether some of it waits.
 
         Args:
             owner: the call that has written it, unless Python knows better.
-            lines: leave a line that has no end yet.
+            leave: says up to where the end of it is sent now: `whole_lines`, `whole_characters`.
         """
         if os.fstat(self._file).st_size == self._sent:
             return False
         with self._lock:
             if self.by_python or owner is None:
                 owner = self._owner
-            while data := os.pread(self._file, CHUNK_BYTES, self._sent):
-                if lines and len(data) < CHUNK_BYTES:
-                    data = data[: data.rfind(b"\n") + 1]
-                    if not data:
-                        return True
+            while data := self._unsent(leave):
                 self._sent += len(data)
                 sent = data
                 if owner.prefix:
@@ -95,11 +107,40 @@ class OutputFile:
                     messages.OutputChunk(owner.task_id, owner.run_id, self._name, sent)
                 )
                 self._journal.note_output(self.descriptor, self._sent)
+            if leave is not len and os.fstat(self._file).st_size != self._sent:
+                return True
             self.by_python = False
             if self._sent - self._punched >= PUNCH_BYTES:
                 _punch(self._file, self._sent)
                 self._punched = self._sent
         return False
+
+    def collect_in_time(self, owner: Current | None) -> bool:
+        """Send whole lines, and half a line that has waited; say whether some of it waits."""
+        waits = self.collect(owner, whole_lines)
+        if not waits:
+            self._half_since = 0.0
+        elif not self._half_since:
+            self._half_since = time.monotonic()
+        elif time.monotonic() - self._half_since > HALF_LINE_AFTER_S:
+            self._half_since = 0.0
+            waits = self.collect(owner, whole_characters)
+        return waits
+
+    def _unsent(self, leave: Callable[[bytes], int]) -> bytes:
+        """Return what is sent next; what is not the end of it all ends with a line."""
+        for most in (CHUNK_BYTES, LINE_MAX_BYTES):
+            data = os.pread(self._file, most, self._sent)
+            if len(data) < most:
+                return data[: leave(data)]
+            if whole := whole_lines(data):
+                return data[:whole]
+        return data[: whole_characters(data)]
+
+
+def whole_lines(text: bytes) -> int:
+    """Return where the last whole line ends."""
+    return text.rfind(b"\n") + 1
 
 
 class TaggedStream(io.TextIOBase):
@@ -122,14 +163,53 @@ class TaggedStream(io.TextIOBase):
         """Return the descriptor under it."""
         return self._file.descriptor
 
+    @property
+    def buffer(self) -> TaggedBytes:
+        """Takes bytes, in order with the text."""
+        return TaggedBytes(self._file)
+
     def write(self, text: str) -> int:
         """Write text; it is sent soon."""
-        self._file.write(text)
+        self._file.write(text.encode(errors="replace"))
         return len(text)
 
     def flush(self) -> None:
         """Send what there is, also an unfinished line."""
         self._file.collect()
+
+
+class TaggedBytes(io.RawIOBase):
+    """`sys.stdout.buffer` or `sys.stderr.buffer` of a worker."""
+
+    def __init__(self, file: OutputFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor under it."""
+        return self._file.descriptor
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write bytes; they are sent soon."""
+        given = bytes(data)
+        self._file.write(given)
+        return len(given)
+
+
+def whole_characters(text: bytes) -> int:
+    """Return where the last whole character of UTF-8 text ends."""
+    for back in range(1, min(4, len(text)) + 1):
+        byte = text[-back]
+        if byte >= 0b1100_0000:  # the first of several
+            needed = 2 + (byte >= 0b1110_0000) + (byte >= 0b1111_0000)
+            return len(text) if back >= needed else len(text) - back
+        if byte < 0b1000_0000:
+            break
+    return len(text)
 
 
 def _punch(file: int, until: int) -> None:
@@ -152,6 +232,9 @@ class Output:
             for name, number in (("stdout", 1), ("stderr", 2))
         ]
         sys.stdout, sys.stderr = map(TaggedStream, self._files)
+        # What Python has made of the descriptors would keep text until it is full, which may be never.
+        sys.__stdout__ = sys.stdout  # type: ignore[misc, assignment]  # final for typeshed
+        sys.__stderr__ = sys.stderr  # type: ignore[misc, assignment]  # as above
         faulthandler.enable(file=2, all_threads=False)
         with contextlib.suppress(AttributeError, ValueError, OSError):
             # C's own stdout would keep text until it is full, which may be never.
@@ -179,7 +262,7 @@ class Output:
         """Send whole lines; return when to look again, `None` if not before something happens."""
         call = current.process_wide
         running = call is not current.NOTHING
-        waiting = [file.collect(call if running else None, lines=True) for file in self._files]
+        waiting = [file.collect_in_time(call if running else None) for file in self._files]
         return LOOK_EVERY_S if running or any(waiting) else None
 
 
@@ -194,10 +277,24 @@ def last_words(store_dir: str, worker_id: int, read: dict[int, int]) -> list[tup
         try:
             with open(path, "rb") as stream:  # a bare name
                 stream.seek(read.get(descriptor, 0))
-                data = stream.read(CHUNK_BYTES)
+                data = stream.read(LAST_WORDS_MAX_BYTES)
             os.unlink(path)  # as above
         except FileNotFoundError:
             continue
-        if data:
-            said.append((name, data))
+        if name == "stderr":
+            data = _without_our_frames(data)
+        said += [
+            (name, data[at : at + LINE_MAX_BYTES]) for at in range(0, len(data), LINE_MAX_BYTES)
+        ]
     return said
+
+
+def _without_our_frames(said: bytes) -> bytes:
+    """Return what was said, a native stack at its end without what only we can read in it."""
+    text, mark, stack = said.rpartition(NATIVE_STACK.encode())
+    if not mark:
+        return said
+    ours = (f'  File "{_PACKAGE}{os.sep}'.encode(), b'  File "<string>", line 1 in <module>')
+    lines = stack.partition(b"\nExtension modules: ")[0].rstrip().split(b"\n")
+    kept = [line for line in lines if not line.startswith(ours)]
+    return text + mark + b"\n".join(kept) + b"\n"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.core.limits import INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
-from burrow_jupyter.engine import sources
+from burrow_jupyter.engine import by_value, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,16 +116,12 @@ class PickledCode(NamedTuple):
 
 def pickle_code(value: Any) -> PickledCode:
     """Pickle a function or class, by value where it is not importable, with its cells' text."""
-    import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
-
     outer = _collector.ids
     ids: list[int] = []
     _collector.ids = ids
     try:
         buffers: list[memoryview] = []
-        data = cloudpickle.dumps(
-            (value, sources.collect(value)), 5, buffer_callback=_keep_out_of(buffers)
-        )
+        data = by_value.dumps((value, sources.collect(value)), _keep_out_of(buffers))
         return PickledCode(data, buffers, ids)
     finally:
         _collector.ids = outer
@@ -160,11 +156,9 @@ def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
             return data, buffers
     except Exception:  # noqa: BLE001, S110  # pickle fails in many ways; cloudpickle has the last word
         pass
-    import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
-
     buffers.clear()
     ids.clear()
-    return cloudpickle.dumps(value, 5, buffer_callback=keep_out), buffers
+    return by_value.dumps(value, keep_out), buffers
 
 
 def _aligned(size: int) -> int:

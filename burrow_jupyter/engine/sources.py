@@ -32,6 +32,15 @@ label_of_file: Callable[[str], str] = _no_label
 """Says how people know a file that is none; set by the notebook layer."""
 
 
+labels: dict[str, str] = {}
+"""Of files that have come from elsewhere, with the code of a cell."""
+
+
+def label_of(filename: str) -> str:
+    """Return how people know a file that is none: "Cell In[3]"; "" for others."""
+    return labels.get(filename) or label_of_file(filename)
+
+
 def collect(target: Any) -> list[Source]:
     """Return the sources of the cells that a function or class is made of."""
     found: dict[str, Source] = {}
@@ -41,7 +50,7 @@ def collect(target: Any) -> list[Source]:
             continue
         text = "".join(linecache.getlines(name))
         if text and len(text) <= SOURCE_MAX_CHARS:
-            found[name] = (name, text, label_of_file(name))
+            found[name] = (name, text, label_of(name))
     return list(found.values())
 
 

@@ -19,6 +19,7 @@ import types
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from burrow_jupyter.engine import by_value
 from burrow_jupyter.engine.errors import label_of, repr_of
 
 if TYPE_CHECKING:
@@ -103,11 +104,8 @@ def _drop(buffer: object) -> bool:
 
 def _error_of(value: UserValue, deadline: float) -> BaseException | None:
     """Return what pickling the value raises, `None` when it works."""
-    import cloudpickle  # noqa: PLC0415  # 25 ms; pickling has failed, so it is there already
-
     try:
-        pickler = cloudpickle.Pickler(_Nowhere(deadline), protocol=5, buffer_callback=_drop)
-        pickler.dump(value)
+        by_value.pickler()(_Nowhere(deadline), protocol=5, buffer_callback=_drop).dump(value)
     except _OutOfTime:
         raise
     except Exception as error:  # noqa: BLE001  # pickle fails in many ways, the user's code in more

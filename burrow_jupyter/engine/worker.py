@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import Cancelled, Failure
+from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.limits import (
     BATCH_MAX_DELAY_S,
     BATCH_MAX_MESSAGES,
     RIDE_MAX_BYTES,
     RIDE_RESULTS_MAX,
 )
-from burrow_jupyter.engine import current, errors, processes, transport
+from burrow_jupyter.engine import current, errors, holdings, processes, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.debugging import Debugging
@@ -237,7 +238,8 @@ class Worker:
         elif kind is messages.StreamCredit:
             self._credits[message.task_id] = message.taken
         elif kind is messages.Where:
-            self.client.post(messages.Here(message.number, self._where(message.task_id)))
+            said = self._where(message.task_id) if message.task_id else self._holdings()
+            self.client.post(messages.Here(message.number, said))
             self.client.flush()
         elif kind is messages.Debug:
             self.debugging.on_message(message)
@@ -256,6 +258,13 @@ class Worker:
             return ""
         frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # no other way
         return errors.format_stack(frame) if frame is not None else ""
+
+    def _holdings(self) -> str:
+        """Return where in the actor refs lie: the object's id, a tab and the way to it, a line each."""
+        if self.actor is None:
+            return ""
+        found = holdings.find({type(self.actor).__name__: self.actor})
+        return "\n".join(f"{short(ref.id)}\t{path}" for path, ref in found)
 
     def _give_back(self) -> None:
         """Give back what has not begun; the main thread takes from the other end."""
@@ -302,7 +311,9 @@ class Worker:
                     inbox.remove(message)
                     return
         if type(self._taken) is messages.Run and self._taken.task_id == task_id:
-            self._cancelled_early = task_id  # before the look whether it runs, as that is after this
+            self._cancelled_early = (
+                task_id  # before the look whether it runs, as that is after this
+            )
         if self._side_by_side is not None:
             self._side_by_side.interrupt(task_id)
             return

@@ -14,17 +14,23 @@ import argparse
 import ast
 import builtins
 import functools
+import inspect
+import pickle
 import shlex
-from typing import TYPE_CHECKING, Any, NoReturn
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from IPython.core.error import InputRejected, UsageError
 from IPython.display import display
 
 from burrow_jupyter.api.calls import get
 from burrow_jupyter.api.remote import remote
+from burrow_jupyter.engine import by_value, unpicklable
 from burrow_jupyter.engine.errors import register_source
 
 if TYPE_CHECKING:
+    import types
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.api.refs import ObjectRef
@@ -74,6 +80,42 @@ class Names(ast.NodeVisitor):
     visit_GeneratorExp = _visit_nameless  # noqa: N815  # as above
 
 
+class Assigned(dict[str, Any]):
+    """What a background cell has assigned. What of it cannot be sent takes nothing along."""
+
+    def __repr__(self) -> str:
+        return ", ".join(self)
+
+    def __reduce__(self) -> Any:
+        together: list[Any] = []
+        try:
+            return _assigned, (by_value.dumps(dict(self), together.append), together)
+        except Exception:  # noqa: BLE001  # whatever the user's objects raise: each by itself then
+            sent = []
+            for name, value in self.items():
+                apart: list[Any] = []
+                try:
+                    sent.append((by_value.dumps({name: value}, apart.append), apart))
+                except Exception as error:  # noqa: BLE001  # as above
+                    why = unpicklable.explain(error, value, name)
+                    sent.append((by_value.dumps({name: Unsent(why)}), []))
+            return _assigned, tuple(part for parts in sent for part in parts)
+
+
+class Unsent(NamedTuple):
+    """In place of a value that cannot be sent."""
+
+    why: str
+
+
+def _assigned(*parts: Any) -> Assigned:
+    """Return what was assigned; `parts` are pickles, each with its buffers behind it."""
+    found = Assigned()
+    for data, buffers in zip(parts[::2], parts[1::2], strict=True):
+        found.update(pickle.loads(data, buffers=buffers))  # noqa: S301  # only drivers and workers come here
+    return found
+
+
 def _run_cell(
     source: str,
     filename: str,
@@ -81,23 +123,64 @@ def _run_cell(
     given: dict[str, Any],
     assigned: list[str],
     *others: dict[str, Any],
-) -> dict[str, Any]:
+) -> Assigned:
     """Run a cell's code, on a worker; return what it has assigned."""
     register_source(filename, source, label)
     space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     for other in others:
         space.update(other)
     space.update(given)
+    if "get_ipython" in source:  # as magics and `!` are written in Python
+        space["get_ipython"] = functools.partial(_shell, space)
     tree = ast.parse(source, filename)
+    unsent = {name: value for name, value in space.items() if isinstance(value, Unsent)}
+    for name in Names(tree).used & unsent.keys():
+        raise TypeError(unsent[name].why)
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr):
         tree.body.pop()
-    exec(compile(tree, filename, "exec"), space)  # noqa: S102  # the user's cell
+    _execute(compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), space)
     if isinstance(last, ast.Expr):
-        value = eval(compile(ast.Expression(last.value), filename, "eval"), space)  # noqa: S307  # as above
-        if value is not None:
-            print(repr(value))  # noqa: T201  # as a cell shows it
-    return {name: space[name] for name in assigned if name in space}
+        code = compile(ast.Expression(last.value), filename, "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        value = _execute(code, space)
+        if value is not None and not source.rstrip().endswith(";"):
+            _show(value)
+    return Assigned((name, space[name]) for name in assigned if name in space)
+
+
+def _execute(code: types.CodeType, space: dict[str, Any]) -> Any:
+    """Run code of a cell, which may await at its top level; return what an expression is."""
+    found = eval(code, space)  # noqa: S307  # the user's cell
+    if not code.co_flags & inspect.CO_COROUTINE:
+        return found
+    import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
+
+    return asyncio.run(found)
+
+
+def _show(value: Any) -> None:
+    """Show the last expression as a cell does."""
+    if any(name.startswith(("_repr_", "_ipython_display_")) for name in dir(type(value))):
+        display(value)
+    else:
+        print(repr(value))  # noqa: T201  # as a cell shows it
+
+
+_shells: list[Any] = []
+
+
+def _shell(space: dict[str, Any]) -> Any:
+    """Return a shell that has the names of a cell, for its magics: 0.3 s, once in a worker."""
+    from IPython.core.interactiveshell import InteractiveShell  # noqa: PLC0415  # for those who use it
+    from traitlets.config import Config  # noqa: PLC0415  # as above
+
+    if not _shells:
+        main, hook = sys.modules["__main__"], sys.displayhook
+        config = Config(HistoryManager={"enabled": False})
+        _shells.append(InteractiveShell(config=config))
+        sys.modules["__main__"], sys.displayhook = main, hook
+    _shells[0].user_ns = space
+    return _shells[0]
 
 
 def _is_background(tree: ast.AST) -> bool:
@@ -131,6 +214,7 @@ class Background:
         self._shell = shell
         self._everywhere = everywhere
         self._pending: dict[str, ObjectRef[dict[str, Any]]] = {}
+        self._unsent: dict[str, Unsent] = {}
         self._is_cell = False
         """Whether what runs is a background cell, and not code that calls the magic."""
         parser = self._parser = _Parser(prog="%%burrow", add_help=False)
@@ -188,7 +272,11 @@ class Background:
             source, filename, f"Cell {label}", used, list(names.assigned), *others
         )
         if not self._is_cell:
-            space.update(get(ref))
+            for name, value in get(ref).items():
+                if isinstance(value, Unsent):
+                    print(value.why, file=sys.stderr)  # noqa: T201  # a script goes on without it
+                else:
+                    space[name] = value
             return
         for name in names.assigned:
             self._pending[name] = ref
@@ -201,17 +289,22 @@ class Background:
         """Before a cell runs: wait for what it uses, forget what it assigns anew.
 
         Raises:
-            InputRejected: a background cell has failed whose names this one uses.
+            InputRejected: a background cell has failed whose names this one uses, or could not
+                send one of them.
         """
         self._is_cell = _is_background(tree)
-        if not self._pending or self._is_cell:  # its magic reads the names, as late as it can
-            return tree
+        if self._is_cell or not (self._pending or self._unsent):
+            return tree  # a background cell's magic reads the names, as late as it can
         names = Names(tree)
         for name in list(self._pending):
             if name in names.used:
                 self._bring(name)
             elif name in names.assigned:
                 self._pending.pop(name, None)
+        for name in names.assigned.keys() | names.used:
+            unsent = self._unsent.pop(name, None)
+            if unsent is not None and name in names.used:
+                raise InputRejected(unsent.why)
         return tree
 
     def _bring(self, name: str) -> None:
@@ -231,5 +324,8 @@ class Background:
             raise InputRejected(msg) from None
         for other in mine:
             del self._pending[other]
-            if other in values:
-                self._shell.user_ns[other] = values[other]
+            value = values.get(other)
+            if isinstance(value, Unsent):
+                self._unsent[other] = value
+            elif other in values:
+                self._shell.user_ns[other] = value

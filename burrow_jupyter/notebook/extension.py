@@ -22,6 +22,7 @@ from burrow_jupyter.notebook.memory import Memory
 from burrow_jupyter.notebook.output import Output
 from burrow_jupyter.notebook.recorder import Recorder
 from burrow_jupyter.notebook.runs import Runs
+from burrow_jupyter.notebook.tracebacks import Tracebacks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -40,6 +41,8 @@ class _Wiring:
         self.recorder = Recorder(self.runs, getattr(shell, "kernel", None))
         self.debug = Debug(shell, self.runs, self.output)
         self.runs.hook()
+        self.tracebacks = Tracebacks(shell)
+        self.tracebacks.hook()
         self.recorder.hook()
         self.debug.hook()
         self.everywhere = Everywhere(self.runs, self.output)
@@ -78,6 +81,7 @@ class _Wiring:
         self.memory.unhook()
         self.background.unhook()
         self.recorder.unhook()
+        self.tracebacks.unhook()
         self.runs.unhook()
         lifecycle.on_open.remove(self.opened)
         sources.label_of_file = lambda filename: ""

@@ -39,7 +39,10 @@ _ROOT = (
     "display:flex;flex-direction:column;gap:2px;font-size:var(--jp-code-font-size, 13px);"
     "line-height:1.5;color:var(--jp-content-font-color1, inherit)"
 )
-_LINE = "display:flex;align-items:baseline;gap:8px;flex-wrap:wrap"
+_LINE = "display:flex;align-items:baseline;gap:0 8px;flex-wrap:wrap"
+_MARKED = "display:inline-flex;align-items:baseline;gap:8px;max-width:100%"
+"""The dot stays with what it is the state of, in however narrow a window."""
+_BREAKS = "min-width:0;overflow-wrap:anywhere"
 _BAR = (
     "display:flex;height:6px;width:240px;max-width:100%;border-radius:3px;overflow:hidden;"
     "background:var(--jp-layout-color3, #e0e0e0);align-self:center"
@@ -61,19 +64,20 @@ def line(*parts: str) -> str:
     return f'<div style="{_LINE}">{" ".join(part for part in parts if part)}</div>'
 
 
-def mark(state: str) -> str:
-    """Return the dot that shows a state; the word beside it says the same."""
-    return f'<span aria-hidden="true" style="color:{colour(state)}">●</span>'
+def marked(state: str, part: str) -> str:
+    """Return a part with the dot before it that shows a state; the words behind it say the same."""
+    dot = f'<span aria-hidden="true" style="color:{colour(state)}">●</span>'
+    return f'<span style="{_MARKED}">{dot} {part}</span>'
 
 
 def name(text: str) -> str:
     """Return a name from the user's code."""
-    return f'<span style="{_CODE};font-weight:600">{escape(text)}</span>'
+    return f'<span style="{_CODE};{_BREAKS};font-weight:600">{escape(text)}</span>'
 
 
 def words(text: str) -> str:
-    """Return what is said about a thing."""
-    return f'<span style="{_MUTED}">{escape(text)}</span>'
+    """Return what is said about a thing, "" if that is nothing."""
+    return f'<span style="{_MUTED};{_BREAKS}">{escape(text)}</span>' if text else ""
 
 
 def error(text: str) -> str:
@@ -81,10 +85,10 @@ def error(text: str) -> str:
     return f'<span style="{_CODE};color:{COLOURS["failed"]}">{escape(text)}</span>'
 
 
-def code(text: str) -> str:
-    """Return a value's text, line breaks kept."""
+def code(text: str, *, below: bool = True) -> str:
+    """Return a value's text, line breaks kept; set in if it is below what it is of."""
     return (
-        f'<pre style="{_CODE};margin:0 0 0 18px;padding:0;background:none;border:0;'
+        f'<pre style="{_CODE};margin:0 0 0 {18 if below else 0}px;padding:0;background:none;border:0;'
         f'white-space:pre-wrap;color:inherit">{escape(text)}</pre>'
     )
 

@@ -30,7 +30,8 @@ HELP = """\
 %burrow stop       end it, with every task and actor
 %burrow restart    end it and start one anew, as before or with the options of start
 %burrow logs       what there is; %burrow logs 5: the end of what the tasks of In[5] printed
-%burrow mem        objects by size, with the names that hold them; %burrow free NAME lets go
+%burrow mem        objects by size, with what holds them: %burrow free NAME lets go of it, %burrow free ID
+                   of a value wherever it is held
 %burrow quiet      no line under cells whose tasks take long; %burrow loud: again with
 %burrow help       this list
 
@@ -145,12 +146,14 @@ def status() -> str:
     cpus = backend.totals.get(resources.CPU, 0.0)
     free = state.available_resources().get(resources.CPU, 0.0)
     alive = [row for row in state.actors() if row["state"] != "dead"]
+    count = len(state.workers())
+    workers = f"{count} worker process{'' if count == 1 else 'es'}"
     return "\n".join(
         [
             f"Burrow runs: {cpus - free:g} of {cpus:g} CPUs busy ({info.get('cpus_reason', '')})",
             (
-                f"{running} tasks run, {waiting} wait; {len(alive)} actors; "
-                f"{len(state.workers())} worker processes"
+                f"{html.several(running, 'task')} running, {waiting} waiting; "
+                f"{html.several(len(alive), 'actor')}; {workers}"
             ),
         ]
     )

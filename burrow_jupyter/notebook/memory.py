@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context, state
 from burrow_jupyter.api.refs import ObjectRef
-from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.ids import Ref, parse_short, short
+from burrow_jupyter.engine import holdings
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 ROWS = 20
+NAMES = 5
+"""That are told of one object."""
 LAST = ("_", "__", "___")
 
 
@@ -54,18 +57,30 @@ class Memory:
                 setattr(self._shell.displayhook, name, "")
         result.result = None
 
-    def _holders(self) -> dict[str, list[str]]:
-        """Return the names of the notebook's that hold each object, by the object's id."""
+    def _holders(self, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+        """Return what holds each of these objects, by the object's id: variables, parts of actors."""
         found: dict[str, list[str]] = {}
-        hidden = self._shell.user_ns_hidden
-        named = [(n, v) for n, v in self._shell.user_ns.items() if n not in hidden]
-        shown = [(f"Out[{n}]", v) for n, v in self._shell.user_ns.get("_oh", {}).items()]
-        for name, value in [*named, *shown]:
-            for ref in _refs_in(value):
-                names = found.setdefault(short(ref.id), [])
-                if name not in names:
-                    names.append(name)
+
+        def note(object_id: str, name: str) -> None:
+            names = found.setdefault(object_id, [])
+            if name not in names:
+                names.append(name)
+
+        for name, ref in self._named():
+            note(short(ref.id), name)
+        backend = context.backend()
+        for actor_id in dict.fromkeys(a for row in rows for a in row.get("held_by_actors", ())):
+            for line in str(backend.ask("holdings", actor_id)).splitlines():
+                object_id, _, path = line.partition("\t")
+                note(object_id, f"actor {path}")
         return found
+
+    def _named(self) -> Iterator[tuple[str, Ref]]:
+        """Yield the refs that the notebook's variables hold, with the way to each."""
+        hidden = self._shell.user_ns_hidden
+        roots = {n: v for n, v in self._shell.user_ns.items() if n not in hidden}
+        shown = {f"Out[{n}]": v for n, v in self._shell.user_ns.get("_oh", {}).items()}
+        yield from holdings.find({**roots, **shown})
 
     def table(self) -> str:
         """Return the largest objects with what holds them, as text."""
@@ -74,22 +89,28 @@ class Memory:
         rows = sorted(state.objects(), key=lambda row: -int(row.get("size_bytes", 0)))
         total = sum(int(row.get("size_bytes", 0)) for row in rows)
         lines = [f"{html.several(len(rows), 'object')}, {html.size(total)}"]
-        holders = self._holders()
+        holders = self._holders(rows[:ROWS])
         for row in rows[:ROWS]:
             names = holders.get(row["id"], [])
-            others = int(row.get("refs", 0)) - bool(names)
-            held = ", ".join(names)
-            if others > 0 or not names:
-                who = "tasks, actors or other objects"
-                held = f"{held} and {who}" if held else who
-            made = " of ".join(part for part in (row.get("task", ""), row.get("run", "")) if part)
+            here = any(not name.startswith("actor ") for name in names)
+            named = here + len({n.partition(".")[0] for n in names if n.startswith("actor ")})
+            held = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
+            if int(row.get("refs", 0)) > named or not names:
+                others = "tasks or other objects" if names else "tasks, actors or other objects"
+                if row.get("held_here") and not here:
+                    others = "what the notebook shows or waits for"
+                held = f"{held} and {others}" if held else others
+            # The name of a background cell is that of its run.
+            made = " of ".join(dict.fromkeys(filter(None, (row.get("task"), row.get("run")))))
             lines.append(
                 f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
                 f"{made:<20}  held by {held}"
             )
         if len(rows) > ROWS:
             lines.append(f"... and {len(rows) - ROWS:,} smaller ones: burrow.objects()")
-        lines.append("%burrow free NAME lets go of what a variable holds.")
+        lines.append(
+            "%burrow free NAME lets go of what a variable holds, %burrow free ID of a value."
+        )
         return "\n".join(lines)
 
     def free(self, names: list[str]) -> str:
@@ -101,7 +122,7 @@ class Memory:
         for name in names:
             wanted = {ref.id for ref in _refs_in(space.get(name))}
             if not wanted:
-                said.append(f"{name} is no future, and holds none.")
+                said.append(self._give_up(name))
                 continue
             gone = [n for n, v in space.items() if {ref.id for ref in _refs_in(v)} & wanted]
             for other in gone:
@@ -116,6 +137,29 @@ class Memory:
             also = f", and {', '.join(others)} with it" if others else ""
             said.append(f"{name} is gone{also}.")
         return "\n".join(said)
+
+    def _give_up(self, name: str) -> str:
+        """Give up the values that lie within a variable, or that of this id; who holds them stays."""
+        wanted = _without_quotes(name)
+        if any(row["id"] == wanted for row in state.objects()):
+            found = {parse_short(wanted)}
+        else:
+            found = {
+                ref.id
+                for path, ref in self._named()
+                if (left := _without_quotes(path).removeprefix(wanted)) != path
+                if not left or left[0] in ".[{ "
+            }
+        if not found:
+            return f"{name} is no future, and holds none."
+        context.backend().free(list(found))
+        gone = html.several(len(found), "value")
+        return f"{name}: {gone} given up; get() raises ObjectFreedError from now on."
+
+
+def _without_quotes(path: str) -> str:
+    """Return a path as a line of a magic has it when it was split."""
+    return path.replace("'", "").replace('"', "")
 
 
 def _refs_in(value: Any) -> Iterator[ObjectRef[Any]]:

@@ -116,8 +116,11 @@ class Output:
         told = self._failures.get(run.id)
         if run.id not in self._failures:
             self._failures[run.id] = None
-            self.write(run, "stderr", f"{message.text}\n")
+            where = message.traceback.rstrip().removesuffix(message.text.partition(": ")[2])
+            self.write(run, "stderr", f"{message.text}\n{where.rstrip()}\n".replace("\n\n", "\n"))
         elif told is None or told.final:
+            for stream in self._streams.values():
+                stream.flush()  # as above: the first stands before the others
             self._failures[run.id] = self._live.show_failures(run, message.text)
         else:
             told.add(message.text)

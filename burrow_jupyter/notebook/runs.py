@@ -15,11 +15,9 @@ import sys
 import threading
 from collections import OrderedDict
 from contextvars import ContextVar
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
-from burrow_jupyter.engine import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,11 +103,10 @@ class Runs:
         self._shell.events.register("pre_run_cell", self._begin)
         self._shell.events.register("post_run_cell", self._end)
         self._begin(None)
-        context.set_run_provider(self.id_of_caller)
+        context.set_run_provider(self.id_of_caller, self._label_of)
         self._hand_on_to_threads()
         self._wake_loop_by_signals()
         self._keep_interrupts()
-        self._shorten_interrupts()
 
     def unhook(self) -> None:
         """Follow the shell no more."""
@@ -119,8 +116,6 @@ class Runs:
         if self._start_thread is not None:
             threading.Thread.start = self._start_thread  # type: ignore[method-assign, assignment]  # as it was
             self._start_thread = None
-        # Ours hides that of the class.
-        vars(self._shell.InteractiveTB).pop("structured_traceback", None)
         if self._unraisable is not None:
             sys.unraisablehook = self._unraisable
             self._unraisable = None
@@ -201,20 +196,6 @@ class Runs:
 
         sys.unraisablehook = hook
 
-    def _shorten_interrupts(self) -> None:
-        # Where it hit our code says nothing to anybody; and IPython fails over a frame that
-        # was hit where no line is, so that the cell would end without a word.
-        original: Any = self._shell.InteractiveTB.structured_traceback
-
-        def structured(
-            kind: type, value: BaseException, tb: Any = None, *rest: Any, **named: Any
-        ) -> Any:
-            if isinstance(value, KeyboardInterrupt):
-                tb = _of_the_user(tb)
-            return original(kind, value, tb, *rest, **named)
-
-        self._shell.InteractiveTB.structured_traceback = structured  # type: ignore[method-assign, assignment]  # until unhook
-
     # ---- asking ------------------------------------------------------------------------
 
     def current(self) -> Run | None:
@@ -235,6 +216,10 @@ class Runs:
         if run.session != backend.session:
             self._open(run, backend)
         return run.id
+
+    def _label_of(self, run_id: int) -> str:
+        run = self.find(run_id)
+        return run.label if run is not None else ""
 
     def _open(self, run: Run, backend: Backend) -> None:
         with self._lock:
@@ -270,18 +255,3 @@ class Runs:
         if run is None or backend is None or run.session != backend.session:
             return None
         return run
-
-
-def _of_the_user(tb: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without our frames and those without a line."""
-    kept = []
-    at = tb
-    while at is not None:
-        line: object = at.tb_lineno  # typeshed has it as an int; a frame may be on no line
-        if line is not None and not errors.is_own(at.tb_frame):
-            kept.append(at)
-        at = at.tb_next
-    shown: TracebackType | None = None
-    for at in reversed(kept):
-        shown = TracebackType(shown, at.tb_frame, at.tb_lasti, at.tb_lineno)
-    return shown or tb

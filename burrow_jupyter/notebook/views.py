@@ -8,6 +8,7 @@ head how things stand; `bundle` is what is shown, and saved.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,8 @@ class FutureView(View):
     def look(self, backend: Backend) -> None:
         """Ask; fetch the value once it is there and not too large."""
         row = backend.ask("describe tasks", [self._id])[0]
+        if self._row.get("name"):  # the head forgets tasks that ended long ago
+            row.setdefault("name", self._row["name"])
         self._row = row
         if row["state"] in ENDED:
             self.final = True
@@ -135,7 +138,7 @@ class FutureView(View):
         again = f"attempt {row['attempt']}" if row.get("attempt", 1) > 1 else ""
         said = html.listed([phrase, again, self._note])
         text = f"{who}: {said}"
-        lines = [html.line(html.mark(state), html.name(who), html.words(said))]
+        lines = [html.line(html.marked(state, html.name(who)), html.words(said))]
         if row.get("error") and state in ("failed", "cancelled"):
             text += f"\n{row['error']}"
             lines.append(html.code(row["error"]))
@@ -231,7 +234,7 @@ class FuturesView(View):
         state = "running" if not self.final else "finished"
         if counts.get("failed") or counts.get("cancelled"):
             state = "failed" if counts.get("failed") else "cancelled"
-        lines = [html.line(html.mark(state), html.name(who), html.bar(counts), html.words(said))]
+        lines = [html.line(html.marked(state, html.name(who)), html.bar(counts), html.words(said))]
         text = f"{who}: {said}"
         if self._error:
             text += f"\n{self._error}"
@@ -291,7 +294,7 @@ class ActorsView(View):
         text = f"{who} {called}: {said}" if called else f"{who}: {said}"
         busy = "running" if state == "alive" and row.get("method") else state
         return text, html.line(
-            html.mark(busy), html.name(who), html.words(called), html.words(said)
+            html.marked(busy, html.name(who)), html.words(called), html.words(said)
         )
 
     def bundle(self) -> Bundle:
@@ -375,6 +378,19 @@ def _overhead(row: dict[str, Any]) -> str:
     return f"{worked_s / count * 1e6:.0f} µs each: burrow.map sends them in batches"
 
 
+_UP = "\x1b[A"
+"""Moves to the line above, where a bar is that has others below it."""
+_MOVES = re.compile(r"(.*?)(\n|\x1b\[A|\Z)", re.DOTALL)
+
+
+def _overwritten(line: str) -> str:
+    """Return what a line shows; a carriage return at its end stays, for what comes."""
+    shown, *others = line.split("\r")
+    for other in others:
+        shown = other + shown[len(other) :]
+    return shown + "\r" * line.endswith("\r")
+
+
 class BarsView(View):
     """Progress bars that tasks print: a line each, rewritten as the task rewrites it."""
 
@@ -387,18 +403,16 @@ class BarsView(View):
     def feed(self, writer: Writer, text: str) -> str:
         """Take text of a stream that rewrites its line; return what is no bar, to be printed."""
         printed = []
-        lines = text.split("\n")
-        for index, line in enumerate(lines):
-            ended = index < len(lines) - 1
+        for line, move in _MOVES.findall(text.replace("\r\n", "\n")):
             number = self._numbers.get(writer, 0)
-            known = (writer, number) in self._bars
-            if "\r" in line or (known and line):
-                self._bars[writer, number] = line.rsplit("\r", 1)[-1]
-            elif not known:
-                printed.append(line + "\n" if ended else line)
+            bar = self._bars.get((writer, number))
+            if "\r" in line or (bar is not None and line and (bar.strip() or move == _UP)):
+                self._bars[writer, number] = _overwritten((bar or "") + line)
+            elif bar is None or line:  # also where a bar was that has wiped itself out
+                printed.append(line + move.replace(_UP, ""))
                 continue
-            if ended:
-                self._numbers[writer] = number + 1
+            if move:
+                self._numbers[writer] = max(0, number + (-1 if move == _UP else 1))
         return "".join(printed)
 
     def rewrites(self, writer: Writer) -> bool:
@@ -418,7 +432,7 @@ class BarsView(View):
     def bundle(self) -> Bundle:
         """Return a line a bar; one that its task has wiped out is gone."""
         text = "\n".join(bar.rstrip() for bar in list(self._bars.values()) if bar.strip())
-        return {"text/plain": text, "text/html": html.view(html.code(text))}
+        return {"text/plain": text, "text/html": html.view(html.code(text, below=False))}
 
 
 class FailuresView(View):
@@ -427,13 +441,20 @@ class FailuresView(View):
     def __init__(self, run: Run) -> None:
         """Count for one run."""
         self._run = run
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] = {}  # by function and type
+        self._texts: dict[str, str] = {}  # of those of which all say the same
 
     def add(self, text: str) -> None:
-        """One more has failed."""
-        if text not in self._counts and len(self._counts) >= FAILURES_NAMED:
-            text = "others"
-        self._counts[text] = self._counts.get(text, 0) + 1
+        """One more has failed: "name failed: type: what it says"."""
+        text = text.replace(" failed: ", ": ", 1)
+        kind = ": ".join(text.split(": ")[:2])
+        if kind not in self._counts and len(self._counts) >= FAILURES_NAMED:
+            kind = text = "others"
+        if kind not in self._counts:
+            self._texts[kind] = text
+        elif self._texts[kind] != text:
+            self._texts[kind] = f"{kind}: …"
+        self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def look(self, backend: Backend) -> None:
         """See whether anybody is left who could fail."""
@@ -447,14 +468,14 @@ class FailuresView(View):
 
     def bundle(self) -> Bundle:
         """Return one line for all, the kinds below it where there are several."""
-        counts = list(self._counts.items())
+        counts = [(self._texts[kind], count) for kind, count in list(self._counts.items())]
         total = sum(count for _, count in counts)
         head = f"{html.several(total, 'more task')} failed"
         if len(counts) == 1:
             head += f" like this: {counts[0][0]}"
             counts = []
         lines = [f"{count:,} x {text}" for text, count in counts]
-        shown = [html.line(html.mark("failed"), html.words(head)), *map(html.code, lines)]
+        shown = [html.line(html.marked("failed", html.words(head))), *map(html.code, lines)]
         return {"text/plain": "\n".join([head, *lines]), "text/html": html.view(*shown)}
 
 

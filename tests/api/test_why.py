@@ -21,6 +21,11 @@ def use(x):
     return x
 
 
+@burrow.remote(num_cpus=0)
+def add(*parts):
+    return sum(parts)
+
+
 @burrow.remote
 def parent(gate):
     return burrow.get(slow.remote(gate))
@@ -74,6 +79,66 @@ def test_no_free_cpu(gate):
     says(running[1], "runs")
 
     says(use.remote(1), "use waits for a free CPU: all are taken by 2 x slow")
+
+
+def test_more_than_one_cpu(gate):
+    says(slow.remote(gate), "runs")
+
+    both = use.options(num_cpus=2).remote(1)
+
+    says(both, "use waits for 2 CPU, of which 1 is free: the rest is taken by slow")
+
+
+def test_several_arguments_and_what_was_cancelled(gate):
+    parts = [slow.options(num_cpus=0).remote(gate) for _ in range(2)]
+    both = use.options(num_cpus=0).remote(*parts[:1])
+    many = add.remote(*parts, both)
+    says(parts[0], "runs")
+
+    says(many, "add waits for 3 arguments made by slow, slow, use; slow runs in process")
+    burrow.cancel(parts[0])
+    says(parts[0], "It was cancelled.")
+
+
+def test_an_actor_that_finds_no_room(gate):
+    held = [slow.remote(gate) for _ in range(2)]
+    says(held[1], "runs")
+
+    says(
+        Pan.remote().heat.remote(),
+        "Pan.heat waits for its actor Pan, which waits for a free CPU: all are taken by 2 x slow",
+    )
+
+
+def test_a_generator_whose_items_nobody_takes():
+    @burrow.remote(_generator_backpressure_num_objects=2)
+    def dishes():
+        yield from range(10)
+
+    generator = dishes.remote()
+
+    says(generator, "dishes waits until one of the 2 items is taken that it has yielded.")
+    assert "\n" not in generator.why()
+    del generator
+
+
+def test_calls_of_one_name_that_wait_for_each_other_are_told_apart():
+    @burrow.remote
+    class Ring:
+        def set(self, following):
+            self.following = following
+
+        def go(self, left):
+            return burrow.get(self.following.go.remote(left - 1))
+
+    ring = [Ring.remote() for _ in range(2)]
+    burrow.get([ring[0].set.remote(ring[1]), ring[1].set.remote(ring[0])])
+
+    with pytest.raises(burrow.exceptions.DeadlockError) as caught:
+        burrow.get(ring[0].go.remote(5))
+
+    named = [f"Ring.go ({row['id']})" for row in burrow.actors() if row["class_name"] == "Ring"]
+    assert all(name in str(caught.value) for name in named)
 
 
 def test_a_parent_that_waits_for_its_child(gate):

@@ -18,7 +18,7 @@ import pytest
 
 from burrow_jupyter.core.failures import Failure, UserError
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
-from burrow_jupyter.engine import errors
+from burrow_jupyter.engine import errors, sources
 
 TASK = (3 << 40) + 128
 
@@ -214,7 +214,7 @@ def test_cell_lines_are_shown_under_the_name_of_the_cell():
         failure = captured(make_function("__main__", source, filename)["f"])
     finally:
         linecache.cache.pop(filename)
-        errors._labels.pop(filename)
+        sources.labels.pop(filename)
 
     assert "  Cell In[3], line 2, in f\n    raise ValueError('in a cell')\n" in failure.traceback
     assert "ipykernel" not in failure.traceback
@@ -553,7 +553,7 @@ def test_a_task_error_that_was_not_caught_keeps_the_first_exception():
 WORKER = """
 import pickle, sys
 import msgspec
-from burrow_jupyter.engine import errors
+from burrow_jupyter.engine import errors, sources
 
 task = pickle.loads(sys.stdin.buffer.read())
 try:
@@ -567,7 +567,7 @@ DRIVER = f"""
 import subprocess, sys
 import cloudpickle, msgspec
 from burrow_jupyter.core.failures import Failure
-from burrow_jupyter.engine import errors
+from burrow_jupyter.engine import errors, sources
 
 class Mine(Exception):
     made = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import pickle
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -126,3 +127,14 @@ def test_what_cannot_be_pickled_raises_and_leaves_nothing(store, tmp_path):
     with pytest.raises(TypeError, match="generator"):
         serialization.dump([np.zeros(100_000), (i for i in range(3))], writer)
     assert list((tmp_path / "memory").iterdir()) == []
+
+
+def test_code_sent_by_value_says_which_file_it_is_of():
+    # Some versions of cloudpickle name no file.
+    space: dict[str, object] = {"__name__": "__main__"}
+    exec(compile("def f(x):\n    return [lambda: x, 1 / x]", "/cell/3.py", "exec"), space)
+
+    back = pickle.loads(serialization.pickle_code(space["f"]).data)[0]
+
+    assert back.__code__.co_filename == "/cell/3.py"
+    assert back(1)[0].__code__.co_filename == "/cell/3.py"

@@ -14,7 +14,7 @@ import time
 import cloudpickle
 import pytest
 
-from burrow_jupyter.engine import errors, unpicklable
+from burrow_jupyter.engine import errors, sources, unpicklable
 from burrow_jupyter.engine.unpicklable import explain, inspect, unpicklable_path
 
 
@@ -48,7 +48,7 @@ def test_the_cell_of_the_innermost_function_is_named():
     try:
         path = unpicklable_path(make_functions(filename), "bad")
     finally:
-        errors._labels.pop(filename)
+        sources.labels.pop(filename)
 
     assert path == 'bad -> use -> state["cfg"]["lk"]: _thread.lock (Cell In[9])'
 

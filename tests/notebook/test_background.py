@@ -70,6 +70,44 @@ def test_output_and_the_last_expression_are_under_the_cell(cells: Kernel):
     wait_until(lambda: run.stdout == "working\n42\n", 20, "the output")
 
 
+def test_what_cannot_be_sent_takes_no_other_name_along(cells: Kernel):
+    run = cells.run_ok(
+        "%%burrow\nimport threading\nwith open('/etc/hosts') as file: hosts = file.read()\n"
+        "latch = threading.Lock(); big = bytes(2_000_000)"
+    )
+    wait_until(lambda: "threading, file, hosts, latch, big" in text(run), 20, "the names")
+
+    assert cells.run_ok("len(big), 'localhost' in hosts").text == "(2000000, True)"
+    refused = cells.run("latch.locked()")
+    assert "_thread.lock objects cannot be sent" in refused.traceback
+    cells.run_ok("file = 3")
+    assert cells.run_ok("file").text == "3"
+
+
+def test_magics_and_shell_commands_run_in_the_background(cells: Kernel):
+    run = cells.run_ok("%%burrow\n!echo from a shell\nnames = !echo one two\n%time sum([1, 2])")
+
+    assert cells.run_ok("list(names)").text == "['one two']"
+    wait_until(lambda: "from a shell" in run.stdout and "Wall time" in run.stdout, 20, "the output")
+
+
+def test_a_background_cell_may_await(cells: Kernel):
+    cells.run_ok(
+        "%%burrow\nimport asyncio\nawait asyncio.sleep(0)\nslept = await asyncio.sleep(0, 5)"
+    )
+
+    assert cells.run_ok("slept").text == "5"
+
+
+def test_the_last_expression_shows_as_in_a_cell(cells: Kernel):
+    run = cells.run_ok("%%burrow\nimport pandas as pd\npd.DataFrame({'pots': [1, 2]})")
+
+    wait_until(lambda: any("pots" in d.get("text/html", "") for d in run.displays), 30, "the table")
+    quiet = cells.run_ok("%%burrow\nquiet = 1\n6 * 7;")
+    wait_until(lambda: "finished" in text(quiet), 20, "the end")
+    assert quiet.stdout == ""
+
+
 def test_a_failed_cell_is_told_to_who_uses_its_names(cells: Kernel):
     run = cells.run_ok("%%burrow\nbroken = 1 / 0")
     wait_until(lambda: "failed" in text(run), 20, "the failure")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,20 @@ def test_a_module_that_the_notebook_has_in_an_older_version_is_refused(kernel: K
     assert kernel.run_ok("burrow.get([look.remote(), taste.remote()])").text == "['onion', 'onion']"
 
 
+def test_a_module_within_a_module_is_no_exception(kernel: Kernel):
+    write(kernel, "cellar.py", "def food(): return 'leek'")
+    write(kernel, "larder.py", "from cellar import food\ndef meal(): return food()")
+    write(kernel, "menu.py", "import larder\ndef dish(): return larder.meal()")
+    kernel.run_ok("%load_ext burrow\nimport burrow, menu")
+    kernel.run_ok("@burrow.remote\ndef look(): return menu.dish()")
+    assert kernel.run_ok("burrow.get(look.remote())").text == "'leek'"
+
+    write(kernel, "cellar.py", "def food(): return 'onion'")
+
+    failed = kernel.run("burrow.get(look.remote())")
+    assert "look uses menu, which uses cellar, and cellar was edited" in failed.traceback
+
+
 def test_autoreload_reaches_the_workers(kernel: Kernel):
     write(kernel, "larder.py", "def food(): return 'leek'")
     kernel.run_ok("%load_ext burrow\n%load_ext autoreload\n%autoreload 2\nimport burrow, larder")
@@ -247,7 +262,11 @@ def test_large_captures_are_named_in_one_line_and_shared(cells: Kernel):
     run = cells.run_ok("burrow.get([use.remote() for _ in range(4)])")
 
     assert run.text == str([(1000000.0, False)] * 4) or "1000000.0), False)" in run.text
-    assert "it captures table (8 MB" in run.stderr
+    assert re.fullmatch(
+        r"Cell In\[\d+\]:1: UserWarning: use is 8 MB when pickled: it captures table "
+        r"\(8 MB, used in Cell In\[\d+\]\)\. Store that once with put\(\) [^\n]*\n",
+        run.stderr,
+    ), run.stderr
     again = cells.run_ok("burrow.get(use.remote())")
     assert "captures" not in again.stderr
 
@@ -284,3 +303,23 @@ def test_a_live_view_of_an_actor_hears_of_a_newer_definition(cells: Kernel):
     cells.run_ok(POT.format(more=3))
 
     wait_until(lambda: "older definition" in run.displays[0]["text/html"], 10, "the mark")
+
+
+def test_helpers_that_remember_their_results_come_along(workshop: Kernel):
+    workshop.run_ok("""
+import functools
+factor = 2
+@functools.lru_cache(maxsize=10)
+def scaled(x): return factor * x
+class Scale:
+    @functools.cache
+    def of(self, x): return factor * x
+@burrow.remote
+def both(x): return scaled(x), Scale().of(x), scaled.cache_parameters()["maxsize"]
+""")
+    before = workshop.run_ok("burrow.get(both.remote(5))")
+
+    workshop.run_ok("factor = 3")
+
+    assert before.text == "(10, 10, 10)"
+    assert workshop.run_ok("burrow.get(both.remote(5))").text == "(15, 15, 10)"

@@ -288,3 +288,17 @@ def test_a_failure_that_was_shown_is_not_told_again(cells: Kernel):
         assert "no salt" not in later.stderr
 
     assert run.stderr == ""
+
+
+def test_a_future_keeps_its_name_when_many_others_have_ended_since(cells: Kernel):
+    door = gate()
+    run = cells.run_ok(f"named = wait_for.options(name='pan').remote({door!r}, 5); named")
+    assert "pan: " in run.displays[0]["text/plain"]
+
+    cells.run_ok(
+        f"Path({door!r}).touch(); burrow.get(named)\n"
+        "burrow.get([square.remote(n) for n in range(300)])"
+    )
+
+    wait_until(lambda: run.displays[0]["text/plain"].endswith("\n5"), 20, "the value")
+    assert run.displays[0]["text/plain"].startswith("pan: finished")

@@ -232,3 +232,16 @@ def test_random_interrupts_lose_nothing_and_hang_nothing(kitchen: Kernel, folder
         ended(kitchen, "hang", "square")
         assert kitchen.run_ok("burrow.get(square.remote(3))").text == "9"
     assert kitchen.run_ok("burrow.get(steady.add.remote())").text == "2"
+
+
+def test_an_executor_does_not_wait_for_what_the_interrupt_is_to_end(kitchen: Kernel, folder: Path):
+    mark = fresh()
+    run = kitchen.submit(
+        f"with burrow.Executor() as executor:\n"
+        f"    list(executor.map(hang._function, [{mark!r}] * 4))"
+    )
+    wait_until((folder / mark).exists, 20, "the first to run")
+
+    stop(kitchen, run)
+
+    ended(kitchen, "hang")

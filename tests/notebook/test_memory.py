@@ -33,12 +33,37 @@ def test_mem_says_when_others_hold_an_object(cells: Kernel):
         "burrow.get(shelf.keep.remote([big]))"
     )
     wait_until(
-        lambda: "big and tasks, actors" in cells.run_ok("%burrow mem").stdout, 10, "the actor"
+        lambda: "big, actor Shelf.refs[0]" in cells.run_ok("%burrow mem").stdout, 10, "the actor"
     )
     cells.run_ok("del big")
     said = cells.run_ok("%burrow mem").stdout
     assert "2 MB" in said
     cells.run_ok("burrow.kill(shelf); del shelf")
+
+
+def test_mem_names_what_holds_an_object_deep_inside(cells: Kernel):
+    cells.run_ok(
+        "class Model: pass\nmodel = Model(); model.cache = {'x': [burrow.put(bytes(2_000_000))]}\n"
+        "def keep(ref): return lambda: ref\nkept = keep(burrow.put(bytes(3_000_000)))\n"
+        "@burrow.remote\nclass Shelf:\n"
+        "    def __init__(self): self.items = {'a': burrow.put(bytes(4_000_000))}\n"
+        "    def wait(self, path):\n        while not os.path.exists(path): time.sleep(0.005)\n"
+        "shelf = Shelf.remote(); burrow.get(shelf.__ray_ready__.remote()); shelf.wait.remote('no-gate')"
+    )
+
+    wait_until(
+        lambda: "actor Shelf.items['a']" in cells.run_ok("%burrow mem").stdout, 10, "the actor's"
+    )
+    said = cells.run_ok("%burrow mem").stdout
+    held = {line.split()[1]: line.partition("held by ")[2] for line in said.splitlines()[1:4]}
+
+    assert held == {"4": "actor Shelf.items['a']", "3": "kept -> ref", "2": "model.cache['x'][0]"}
+    number = next(line.split()[0] for line in said.splitlines() if "actor Shelf" in line)
+    for what in ("model", "kept", number):
+        assert "1 value given up" in cells.run_ok(f"%burrow free {what}").stdout
+    assert "MB" not in cells.run_ok("%burrow mem").stdout
+    assert "ObjectFreedError" in cells.run("burrow.get(model.cache['x'])").traceback
+    cells.run_ok("burrow.kill(shelf); del shelf, model, kept")
 
 
 def test_free_lets_go_of_every_name(cells: Kernel):

@@ -148,6 +148,10 @@ def low(what, path=None):
         warnings.warn("from a warning")
     elif what == "half":
         print("no line end", end="")
+    elif what == "bytes":
+        sys.stdout.buffer.write(b"as bytes\\n")
+    elif what == "original":
+        print("to the original", file=sys.__stdout__)
     while path and not os.path.exists(path):
         time.sleep(0.005)
 
@@ -168,6 +172,8 @@ def crash():
         ("log", "from a logger\n"),
         ("warn", "from a warning"),
         ("half", "no line end"),
+        ("bytes", "as bytes\n"),
+        ("original", "to the original\n"),
     ],
 )
 def test_whatever_way_a_task_writes_it_lands_under_its_cell(cells: Kernel, what: str, said: str):
@@ -184,12 +190,37 @@ def test_output_is_live(cells: Kernel, what: str):
     cells.run_ok(LOW)
     door = gate()
     run = cells.run_ok(f"ref = low.remote({what!r}, {door!r}); None")
-    if what == "c":  # half a line waits for its end
-        wait_until(lambda: "from C" in run.stdout, 10, "the line while the task runs")
+    said = {"c": "from C", "half": "no line end"}[what]
+    wait_until(lambda: said in run.stdout, 10, "the text while the task runs")
 
     cells.run_ok(f"Path({door!r}).touch(); burrow.get(ref)")
 
-    wait_until(lambda: run.stdout, 10, "the text")
+
+def test_what_a_task_writes_past_python_is_not_taken_for_the_task_before(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote(num_cpus=2)\ndef both_ways(cell):\n"
+        "    os.write(1, f'{cell} by system call\\n'.encode())\n    print(cell, 'by print')"
+    )
+    runs = [
+        cells.run_ok(f"many{c} = [both_ways.remote({c}) for _ in range(50)]; None") for c in (1, 2)
+    ]
+    cells.run_ok("burrow.get(many1 + many2)")
+
+    for cell, run in enumerate(runs, 1):
+        wait_until(lambda run=run: run.stdout.count("\n") >= 100, 10, f"the lines of {cell}")
+        assert set(run.stdout.splitlines()) == {f"{cell} by system call", f"{cell} by print"}
+
+
+def test_long_texts_of_several_tasks_are_cut_between_lines_and_characters(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef at_length(letter):\n"
+        "    print(letter * 40_000)\n    print('\\n'.join(letter * 99 for _ in range(500)))"
+    )
+    run = cells.run_ok("burrow.get([at_length.remote(letter) for letter in 'ä中'])")
+
+    wait_until(lambda: run.stdout.count("\n") == 1002, 10, "all lines")
+    expected = ["ä" * 40_000, "中" * 40_000, *["ä" * 99] * 500, *["中" * 99] * 500]
+    assert sorted(run.stdout.splitlines()) == sorted(expected)
 
 
 def test_a_crash_quotes_the_last_output_and_the_native_stack(cells: Kernel):
@@ -198,10 +229,25 @@ def test_a_crash_quotes_the_last_output_and_the_native_stack(cells: Kernel):
     run = cells.run("burrow.get(crash.remote())")
 
     assert "SIGSEGV" in run.traceback
-    assert "step 29" in run.traceback
-    assert "step 2\n" not in run.traceback
-    assert "Fatal Python error: Segmentation fault" in run.traceback
-    assert "in crash" in run.traceback
+    shown = [line.strip() for line in run.traceback.splitlines()]
+    last, native = shown.index("Its last output:"), shown.index("Its native stack:")
+    assert shown[last + 1 : native] == [f"step {n}" for n in range(10, 30)]
+    assert shown[native + 1] == "Fatal Python error: Segmentation fault"
+    assert any(line.endswith("in crash") for line in shown[native:])
+    assert "burrow_jupyter" not in run.traceback
+    assert "Extension modules" not in run.traceback
+
+
+def test_all_that_a_task_has_printed_before_it_dies_is_shown(cells: Kernel):
+    run = cells.run(
+        "@burrow.remote(max_retries=0)\ndef shout():\n"
+        "    os.write(1, b''.join(b'line %d\\n' % n for n in range(20_000)))\n    os._exit(3)\n"
+        "burrow.get(shout.remote())"
+    )
+
+    wait_until(lambda: run.stdout.endswith("line 19999\n"), 10, "the last line")
+    assert run.stdout.count("\n") == 20_000
+    assert "exit code 3" in run.traceback
 
 
 def test_a_failure_that_nobody_fetched_is_told_once_under_its_cell(cells: Kernel):
@@ -298,6 +344,35 @@ def test_a_bar_that_wipes_itself_out_leaves_nothing(cells: Kernel):
     assert run.stderr == ""
 
 
+def test_a_line_that_is_rewritten_from_its_end_shows(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef count(path):\n    for n in range(95, 101): print(f'at {n} %', end='\\r')\n"
+        "    while not os.path.exists(path): time.sleep(0.005)\n    print('all of it')"
+    )
+    door = gate()
+    run = cells.run_ok(f"ref = count.remote({door!r}); None")
+    wait_until(lambda: run.displays and run.displays[0]["text/plain"] == "at 100 %", 10, "a count")
+
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(ref)")
+
+    wait_until(lambda: run.displays[0]["text/plain"] == "all of it", 10, "the last words")
+
+
+def test_bars_in_bars_move_up_and_down(cells: Kernel):
+    cells.run_ok(
+        "from tqdm import tqdm\n@burrow.remote\ndef nested():\n"
+        "    for n in tqdm(range(2), desc='outer', mininterval=0):\n"
+        "        for m in tqdm(range(3), desc='inner', leave=False, mininterval=0): pass\n"
+        "    print('done')"
+    )
+    run = cells.run_ok("burrow.get(nested.remote())")
+
+    wait_until(lambda: run.displays and "100%" in run.displays[0]["text/plain"], 10, "the end")
+    lines = run.displays[0]["text/plain"].splitlines()
+    assert [line[:12] for line in lines] == ["outer: 100%|"]
+    wait_until(lambda: run.stdout == "done\n", 10, "the plain line")
+
+
 def test_hundreds_of_failures_are_one_line_more(cells: Kernel):
     run = cells.run_ok(
         "refs = [fail.remote('no salt') for _ in range(300)]; burrow.wait(refs, num_returns=300); del refs"
@@ -311,4 +386,23 @@ def test_hundreds_of_failures_are_one_line_more(cells: Kernel):
         "all to be counted",
     )
     assert run.stderr.count("no salt") == 1
+    assert ", in fail\n    raise ValueError(text)\n" in run.stderr
     assert len(run.displays) == 1
+
+
+def test_failures_that_differ_in_what_they_say_are_one_line_too(cells: Kernel):
+    run = cells.run_ok(
+        "refs = [fail.remote(f'no salt in {n}') for n in range(50)]\n"
+        "burrow.wait(refs, num_returns=50); del refs"
+    )
+    cells.run_ok("burrow.get(square.remote(2))")
+
+    wait_until(
+        lambda: (
+            run.displays
+            and run.displays[-1]["text/plain"]
+            == "49 more tasks failed like this: fail: ValueError: …"
+        ),
+        20,
+        "all to be counted",
+    )

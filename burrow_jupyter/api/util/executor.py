@@ -314,7 +314,9 @@ class Executor(concurrent.futures.Executor):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.shutdown(wait=True)
+        # The stop button is not to wait for all that was submitted.
+        stopped = isinstance(error, KeyboardInterrupt)
+        self.shutdown(wait=not stopped, cancel_futures=stopped)
 
 
 Executor.__module__ = "burrow"

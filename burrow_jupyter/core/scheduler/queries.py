@@ -248,6 +248,8 @@ def answer(state: State, client: ClientRecord, message: messages.Query) -> messa
     """Answer a question, or return `None` if a worker is asked first."""
     if message.what == "why":
         return _why(state, client, message)
+    if message.what == "holdings":
+        return _holdings(state, client, message)
     question = _QUESTIONS.get(message.what)
     if question is None:
         return messages.Answer(message.request_id, None, f"no question {message.what!r}", "value")
@@ -401,6 +403,11 @@ def _actors(state: State, client: ClientRecord) -> list[dict[str, Any]]:
 
 def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
     rows = []
+    actors: dict[int, list[int]] = {}
+    for actor in state.actors.values():
+        if actor.worker is not None and actor.worker.client is not None:
+            for any_id in actor.worker.client.held:
+                actors.setdefault(any_id, []).append(actor.id)
     for record in state.objects.values():
         value = record.value
         made_by, run_id = state.makers.get(value.segment if value is not None else "", ("", 0))
@@ -415,6 +422,7 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
                 "where": "" if value is None else ("shared memory" if value.segment else "inline"),
                 "refs": record.refs,
                 "held_here": record.id in client.held,
+                "held_by_actors": actors.get(record.id, []),
                 "task": made_by,
                 "run": run.label if run is not None else "",
             }
@@ -469,20 +477,44 @@ def _why(state: State, client: ClientRecord, message: messages.Query) -> message
     worker = runs.worker if runs is not None else None
     if runs is None or worker is None or worker.client is None or worker.client is client:
         return messages.Answer(message.request_id, sentence)
+    _inquire(state, client, message, worker.client, runs.id, sentence)
+    return None
+
+
+def _holdings(
+    state: State, client: ClientRecord, message: messages.Query
+) -> messages.Answer | None:
+    """Say where in an actor refs lie: a line each, the object's id, a tab, the way to it."""
+    actor = state.actors.get(message.args[0])
+    holder = actor.worker.client if actor is not None and actor.worker is not None else None
+    if holder is None or holder is client:
+        return messages.Answer(message.request_id, "")
+    _inquire(state, client, message, holder, 0, "")
+    return None
+
+
+def _inquire(
+    state: State,
+    client: ClientRecord,
+    message: messages.Query,
+    worker: ClientRecord,
+    task_id: int,
+    sentence: str,
+) -> None:
+    """Ask a worker on behalf of a client, which is answered in any case."""
     until = state.now + limits.WHERE_WITHIN_S
     state.inquiry += 1
     number = state.inquiry
     state.inquiries[number] = Inquiry(client, message.request_id, sentence, until)
-    state.send(worker.client, messages.Where(number, runs.id))
+    state.send(worker, messages.Where(number, task_id))
     state.commands.append(WakeAt(until))
-    return None
 
 
 def on_here(state: State, message: messages.Here) -> None:
-    """A worker has said where a call is."""
+    """A worker has said where a call is, or where refs lie."""
     asked = state.inquiries.pop(message.number, None)
     if asked is not None:
-        text = f"{asked.sentence}\n{message.text}" if message.text else asked.sentence
+        text = "\n".join(part for part in (asked.sentence, message.text) if part)
         state.send(asked.client, messages.Answer(asked.request_id, text))
 
 

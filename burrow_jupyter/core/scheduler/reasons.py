@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import resources
-from burrow_jupyter.core.failures import one_line
+from burrow_jupyter.core.failures import Cancelled, one_line
+from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler.records import (
     ActorState,
     ObjectRecord,
@@ -40,15 +41,17 @@ def explain(state: State, object_id: int) -> tuple[str, TaskRecord | None]:
     if task is None:
         if record is None:
             return "Nobody holds it any more.", None
+        if isinstance(record.failure, Cancelled):
+            return "It was cancelled.", None
         if record.failure is not None:
-            return f"It has failed: {one_line(record.failure)}.", None
+            return f"It has failed: {one_line(record.failure).rstrip('.')}.", None
         return "It is there.", None
     steps: list[str] = []
     seen: list[TaskRecord] = []
     current: TaskRecord | None = task
     while current is not None and len(steps) < STEPS_MAX:
         if current in seen:
-            names = " -> ".join(t.options.name for t in [*seen[seen.index(current) :], current])
+            names = " -> ".join(_members([*seen[seen.index(current) :], current]))
             steps[-1] = steps[-1].removesuffix(LINK)
             steps.append(f": a circle ({names}), and none of them can go on")
             break
@@ -61,11 +64,19 @@ def explain(state: State, object_id: int) -> tuple[str, TaskRecord | None]:
     return f"{task.options.name} {text}.", runs
 
 
+def _members(circle: list[TaskRecord]) -> list[str]:
+    """Return how the calls of a circle are called, with their actors where they are called alike."""
+    names = [task.options.name for task in circle]
+    if len(set(names)) == len({task.id for task in circle}):
+        return names
+    return [f"{task.options.name} ({short((task.actor or task).id)})" for task in circle]
+
+
 def _in_its_place(state: State, task: TaskRecord) -> TaskRecord | None:
     """Return the first of the calls that have what a call waits for."""
-    short = {name for name, units in task.options.shape if state.free.get(name, 0) < units}
+    lacking = {name for name, units in task.options.shape if state.free.get(name, 0) < units}
     for worker in state.workers.values():
-        if worker.assigned and short & {name for name, _ in worker.lease or ()}:
+        if worker.assigned and lacking & {name for name, _ in worker.lease or ()}:
             return next(iter(worker.assigned.values()))
     return None
 
@@ -75,9 +86,10 @@ def _step(state: State, task: TaskRecord) -> tuple[str, TaskRecord | None]:
     if task.state is TaskState.WAITING and task.missing:
         return _waits_for_arguments(state, task)
     if task.actor is not None and task.worker is None:
-        return _waits_for_actor(task, task.actor)
+        return _waits_for_actor(state, task, task.actor)
     if task.state is TaskState.READY or task.worker is None:
-        return _waits_for_room(state, task), None
+        tried = f"; {task.attempt - 1} attempts have failed" if task.attempt > 1 else ""
+        return f"{_waits_for_room(state, task.options.shape)}{tried}", None
     worker = task.worker
     first = next(iter(worker.assigned.values()), task)
     if first is not task and worker.actor is None:
@@ -91,6 +103,12 @@ def _step(state: State, task: TaskRecord) -> tuple[str, TaskRecord | None]:
         named = ", ".join(_made_by(record) for record in awaited[:NAMED_MAX])
         follow = next((record.task for record in awaited if record.task is not None), None)
         return f"runs and waits in get() for {named}{LINK if follow is not None else ''}", follow
+    if task.state is TaskState.BLOCKED:
+        return "is at a breakpoint, where somebody is to go on", None
+    pause = task.options.backpressure
+    untaken = task.items - task.taken
+    if pause and untaken >= pause and task.taken >= 0:
+        return f"waits until one of the {untaken} items is taken that it has yielded", None
     took = max(0.0, state.now - task.started_at) if task.started_at else 0.0
     return f"runs in process {worker.pid} for {took:.1f} s", None
 
@@ -101,11 +119,14 @@ def _waits_for_arguments(state: State, task: TaskRecord) -> tuple[str, TaskRecor
         for dep in dict.fromkeys(task.deps)
         if (record := state.objects.get(dep)) is not None and record.state is ObjectState.PENDING
     ]
+    follow = next((record.task for record in missing if record.task is not None), None)
+    if len(missing) == 1:
+        link = LINK if follow is not None else ""
+        return f"waits for its argument made by {_made_by(missing[0])}{link}", follow
     named = ", ".join(_made_by(record) for record in missing[:NAMED_MAX])
     more = f" and {len(missing) - NAMED_MAX} more" if len(missing) > NAMED_MAX else ""
-    follow = next((record.task for record in missing if record.task is not None), None)
-    link = LINK if follow is not None else ""
-    return f"waits for its argument made by {named}{more}{link}", follow
+    link = f"; {follow.options.name}" if follow is not None else ""
+    return f"waits for {len(missing)} arguments made by {named}{more}{link}", follow
 
 
 def _made_by(record: ObjectRecord) -> str:
@@ -116,11 +137,13 @@ def _busy_with(actor: ActorRecord, call: TaskRecord) -> str:
     return f"{actor.options.class_name}, busy with {call.options.name}"
 
 
-def _waits_for_actor(task: TaskRecord, actor: ActorRecord) -> tuple[str, TaskRecord | None]:
+def _waits_for_actor(
+    state: State, task: TaskRecord, actor: ActorRecord
+) -> tuple[str, TaskRecord | None]:
     name = actor.options.class_name
     if actor.state is ActorState.PENDING:
-        wanted = _amounts(actor.options.shape)
-        return f"waits for its actor {name}, which has not been placed: it needs {wanted}", None
+        shape = actor.options.shape or actor.options.placing
+        return f"waits for its actor {name}, which {_waits_for_room(state, shape)}", None
     if actor.state is not ActorState.ALIVE:
         return f"waits for its actor {name}, which is {actor.state.name.lower()}", None
     running = next(iter(actor.sent.values()), None)
@@ -131,39 +154,41 @@ def _waits_for_actor(task: TaskRecord, actor: ActorRecord) -> tuple[str, TaskRec
     return f"waits for earlier calls of its actor {name}", None
 
 
-def _waits_for_room(state: State, task: TaskRecord) -> str:
-    for name, units in task.options.shape:
+def _waits_for_room(state: State, shape: resources.Shape) -> str:
+    """Say what a task or actor of this shape waits for."""
+    for name, units in shape:
         total = state.settings.resources.get(name, 0)
         if units > total:
             return (
                 f"asks for {resources.to_quantity(units):g} {name}, and this burrow has "
                 f"{resources.to_quantity(total):g}"
             )
-    short = [name for name, units in task.options.shape if state.free.get(name, 0) < units]
-    if not short:
+    lacking = [name for name, units in shape if state.free.get(name, 0) < units]
+    if not lacking:
         return "is about to be given to a worker"
     users: dict[str, int] = {}
     for worker in state.workers.values():
         held = dict(worker.lease or ())
-        if any(held.get(name) for name in short):
+        if any(held.get(name) for name in lacking):
             first = next(iter(worker.assigned.values()), None)
             who = first.options.name if first is not None else _name_of(worker)
             users[who] = users.get(who, 0) + 1
     taken = ", ".join(
         f"{n} x {who}" if n > 1 else who for who, n in list(users.items())[:NAMED_MAX]
     )
-    kinds = " and ".join(short)
-    return f"waits for a free {kinds}: all are taken by {taken or 'others'}"
+    some = {name: resources.to_quantity(max(0, state.free.get(name, 0))) for name in lacking}
+    if not any(some.values()):
+        return f"waits for a free {' and '.join(lacking)}: all are taken by {taken or 'others'}"
+    wanted = dict(shape)
+    amounts = " and ".join(
+        f"{resources.to_quantity(wanted[name]):g} {name}, of which {free:g} is free"
+        for name, free in some.items()
+    )
+    return f"waits for {amounts}: the rest is taken by {taken or 'others'}"
 
 
 def _name_of(worker: WorkerRecord) -> str:
     return worker.actor.options.class_name if worker.actor is not None else "an idle worker"
-
-
-def _amounts(shape: resources.Shape) -> str:
-    return " and ".join(f"{resources.to_quantity(units):g} {name}" for name, units in shape) or (
-        "nothing but a process"
-    )
 
 
 def _awaited(state: State, worker: WorkerRecord) -> list[ObjectRecord]:

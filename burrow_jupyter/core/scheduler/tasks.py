@@ -257,9 +257,8 @@ def fail(state: State, task: TaskRecord, failure: Failure) -> None:
             objects.settle(state, record, client, None, failure)
     _close_stream(state, task, failure)
     if not wanted and isinstance(failure, UserError):
-        state.send(
-            client, messages.Notice(f"{task.options.name} failed: {task.error}", task.run_id)
-        )
+        text = f"{task.options.name} failed: {task.error}"
+        state.send(client, messages.Notice(text, task.run_id, failure.traceback))
 
 
 def _is_wanted(state: State, object_id: int) -> bool:

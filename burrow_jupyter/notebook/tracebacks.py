@@ -1,0 +1,89 @@
+"""What a cell shows of an error: the user's frames, none of ours, nor of the machinery between.
+
+What we raise at a call looks like what tasks raise: what it is, where the cell asked for it, and
+what to do. Everything else is shown as IPython shows it.
+"""
+
+from __future__ import annotations
+
+import dis
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.api import exceptions
+from burrow_jupyter.engine import errors
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
+
+
+class Tracebacks:
+    """The tracebacks of one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        """Leave them as they are; see `hook`."""
+        self._makers: list[Any] = [shell.InteractiveTB, shell.SyntaxTB]
+
+    def hook(self) -> None:
+        """Shorten them."""
+        usual, of_syntax = (maker.structured_traceback for maker in self._makers)
+
+        def structured(
+            kind: type, value: BaseException, tb: Any = None, *rest: Any, **named: Any
+        ) -> Any:
+            if isinstance(value, KeyboardInterrupt):
+                # Where it hit our code says nothing to anybody; and IPython fails over a frame that
+                # was hit where no line is, so that the cell would end without a word.
+                return usual(kind, value, _of_the_user(tb) or tb, *rest, **named)
+            if not _is_raised_by_us(tb):
+                return usual(kind, value, tb, *rest, **named)
+            ours = _of_the_user(tb)
+            if ours is not None and (value.__cause__ or _has_context(value)):
+                return usual(kind, value, ours, *rest, **named)
+            return exceptions.rendered(value)
+
+        def structured_syntax(kind: type, value: Any, elist: Any = None, *rest: Any) -> Any:
+            if hasattr(value, "_render_traceback_"):  # of a task
+                return value._render_traceback_()  # IPython's protocol
+            if any(errors.is_own(frame) for frame, _ in traceback.walk_tb(value.__traceback__)):
+                elist = []
+            return of_syntax(kind, value, elist, *rest)
+
+        for maker, own in zip(self._makers, (structured, structured_syntax), strict=True):
+            maker.structured_traceback = own  # until unhook
+
+    def unhook(self) -> None:
+        """Have them as they were."""
+        for maker in self._makers:
+            vars(maker).pop("structured_traceback", None)  # ours hides that of the class
+
+
+def _has_context(value: BaseException) -> bool:
+    return value.__context__ is not None and not value.__suppress_context__
+
+
+def _is_raised_by_us(tb: TracebackType | None) -> bool:
+    """Say whether it ends at a `raise` of ours; what else fails there is for a bug report."""
+    if tb is None:
+        return False
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return errors.is_own(tb.tb_frame) and tb.tb_frame.f_code.co_code[tb.tb_lasti] == _RAISE
+
+
+def _of_the_user(tb: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without our frames and those without a line, `None` if none is left."""
+    kept = []
+    at = tb
+    while at is not None:
+        line: object = at.tb_lineno  # typeshed has it as an int; a frame may be on no line
+        if line is not None and not errors.is_own(at.tb_frame):
+            kept.append(at)
+        at = at.tb_next
+    shown: TracebackType | None = None
+    for at in reversed(kept):
+        shown = TracebackType(shown, at.tb_frame, at.tb_lasti, at.tb_lineno)
+    return shown

@@ -1,0 +1,107 @@
+"""What a cell shows of an error: the user's lines and few others."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from helpers.kernels import Kernel
+
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+LOCKED = """
+import json, threading
+state = {"cfg": {"lk": threading.Lock()}}
+def use(): return state["cfg"]["lk"]
+@burrow.remote
+def bad(): return use()
+@burrow.remote
+def parse(text): return json.loads(text)
+@burrow.remote
+def compiles(text): return compile(text, "<text>", "exec")
+"""
+
+
+def shown(cells: Kernel, code: str) -> list[str]:
+    """The lines of the error that a cell ends with."""
+    return COLOURS.sub("", cells.run(code).traceback).splitlines()
+
+
+def test_what_cannot_be_sent_is_said_in_at_most_eight_lines(cells: Kernel):
+    cells.run_ok(LOCKED)
+
+    lines = shown(cells, "bad.remote()")
+
+    assert len(lines) <= 8
+    assert any('bad -> use -> state["cfg"]["lk"]: _thread.lock (Cell In[' in line for line in lines)
+    assert sum("Fix: " in line for line in lines) == 1
+    assert "line 1: bad.remote()" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("square.remote(1, 2)", "TypeError: square"),
+        ("square(1)", "TypeError: a remote function is not called directly"),
+        ("burrow.get([1])", "TypeError: get() takes ObjectRefs"),
+        ("square.options(num_cpu=2)", "ValueError: a task's .options() has no option"),
+        ("Pan.remote(1)", "TypeError: "),
+    ],
+)
+def test_a_wrong_call_is_shown_where_it_is(cells: Kernel, code: str, said: str):
+    lines = shown(cells, f"x = 3\n{code}")
+
+    assert lines[0].startswith(said)
+    assert lines[1].endswith(f"line 2: {code}")
+    assert "burrow_jupyter" not in "".join(lines)
+
+
+def test_frames_of_installed_packages_are_one_line(cells: Kernel):
+    cells.run_ok(LOCKED)
+
+    lines = shown(cells, "burrow.get(parse.remote('{'))")
+
+    assert len(lines) <= 7
+    assert re.search(r"^burrow::parse\(\) \(pid=\d+, task \S+ of In\[\d+\], attempt 1\)$", lines[2])
+    assert any("def parse(text): return json.loads(text)" in line for line in lines)
+    assert any("frames in json, the last: decoder.py" in line for line in lines)
+
+
+def test_a_syntax_error_of_a_task_is_shown_like_any_other(cells: Kernel):
+    cells.run_ok(LOCKED)
+
+    lines = shown(cells, "burrow.get(compiles.remote('a b'))")
+
+    assert lines[0].startswith("RayTaskError(SyntaxError): invalid syntax")
+    assert any("in compiles" in line for line in lines)
+    assert "burrow_jupyter" not in "".join(lines)
+
+
+def test_an_error_while_another_is_handled_shows_both(cells: Kernel):
+    lines = shown(cells, "try: 1 / 0\nexcept ZeroDivisionError: square(1)")
+
+    assert "ZeroDivisionError: division by zero" in lines
+    assert lines[-1].startswith("TypeError: a remote function is not called directly")
+    assert "burrow_jupyter" not in "".join(lines)
+
+
+def test_errors_of_the_cell_itself_are_shown_as_ever(cells: Kernel):
+    assert "----> 1 1 / 0" in shown(cells, "1 / 0")
+    assert shown(cells, "a b")[-1] == "SyntaxError: invalid syntax"
+
+
+def test_tasks_of_tasks_name_their_cells(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef inner(): return 1 / 0\n"
+        "@burrow.remote\ndef outer(): return burrow.get(inner.remote())"
+    )
+
+    lines = shown(cells, "burrow.get(outer.remote())")
+
+    assert len(lines) <= 10
+    places = [line for line in lines if ", in " in line]
+    assert [line.rpartition(" ")[2] for line in places] == ["outer", "inner"]
+    assert all(re.match(r"  Cell In\[\d+\], line \d, in ", line) for line in places)
