@@ -126,10 +126,11 @@ class CreateActor(Message, tag=7):
 
 
 class Put(Message, tag=8):
-    """A value of the client's own."""
+    """A value of the client's own, or a failure that stands for one."""
 
     object_id: int
-    value: Value
+    value: Value | None
+    failure: Failure | None = None
 
 
 class Get(Message, tag=9):
@@ -373,7 +374,17 @@ class Here(Message, tag=47):
 
 
 class Paused(Message, tag=46):
-    """The task waits for its user, in a debugger: its CPU goes to others until `Unblock`."""
+    """The task waits for something else than objects: a line of its user's, an item of a stream.
+
+    Its CPU goes to others until `Resumed`; the tasks that make `object_ids` come first.
+    """
+
+    task_id: int
+    object_ids: list[int] = []
+
+
+class Resumed(Message, tag=44):
+    """What the task has `Paused` for, once, is there."""
 
     task_id: int
 
@@ -661,6 +672,7 @@ ClientToHead = (
     | Debugged
     | Prepared
     | Paused
+    | Resumed
     | Here
     | ForgetFailures
     | Reach

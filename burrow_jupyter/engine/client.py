@@ -48,7 +48,7 @@ from burrow_jupyter.engine.shield import Shield
 from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.engine.direct import Direct
@@ -137,6 +137,36 @@ class _Early(list[messages.Streamed]):
     """Items of a generator that came before anybody could say who takes them."""
 
     __call__ = list.append
+
+
+class _Arrival:
+    """Calls back once when an object's value is here.
+
+    No closure that registers itself again: one that knows itself would stay, with all that it
+    knows, until a garbage collection, which an idle worker never makes.
+    """
+
+    __slots__ = ("_client", "_entry", "_object_id", "_once")
+
+    def __init__(
+        self, client: Client, object_id: int, entry: Entry, callback: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._object_id = object_id
+        self._entry = entry
+        self._once = [callback]
+
+    def __call__(self) -> None:
+        """Something was heard of the object."""
+        entry, client = self._entry, self._client
+        if entry.state in (VALUE, FAILED):
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self._once.pop()()
+            return
+        client.add_callback(entry, self)
+        if entry.state == ANNOUNCED:
+            client.unsent.append(messages.Get([self._object_id], 1, 0))
+            client.kick()
 
 
 class Client:
@@ -615,6 +645,25 @@ class Client:
             if shielded:
                 self.shield.leave()
 
+    @contextlib.contextmanager
+    def paused(self, task_id: int, object_ids: Sequence[int] = ()) -> Iterator[None]:
+        """Lend the CPU of a task that waits for something else than objects.
+
+        Args:
+            task_id: of the task; 0 lends nothing.
+            object_ids: results of the tasks that it waits for; they come first.
+        """
+        if not task_id:
+            yield
+            return
+        self.unsent.append(messages.Paused(task_id, list(object_ids)))
+        self.flush()
+        try:
+            yield
+        finally:
+            self.unsent.append(messages.Resumed(task_id))
+            self.flush()
+
     def _send_news(self) -> None:
         """Send what was left to be sent, before we wait. That refs have died may wait itself."""
         if self.unsent or self.direct is None:
@@ -844,6 +893,15 @@ class Client:
         self.post(messages.Put(object_id, dumped))
         return object_id
 
+    def put_failure(self, failure: Failure) -> int:
+        """Store what stands for a value that could not be made; return its id, counted once."""
+        object_id = self.mint.next()
+        entry = self.entries[object_id] = Entry(FAILED)
+        entry.failure = failure
+        entry.asked = True  # whoever it is made for will see it, or its task's
+        self.post(messages.Put(object_id, None, failure))
+        return object_id
+
     def get(self, ids: Sequence[int], timeout_s: float | None, task_id: int) -> list[Entry]:
         """Wait for objects; return their entries, or those there are when one has failed.
 
@@ -992,22 +1050,11 @@ class Client:
         The value is here by then. The task that is named waits for it and lends its CPU.
         """
         entry = self.entries[object_id]
-        once = [callback]
-
-        def arrived() -> None:
-            if entry.state in (VALUE, FAILED):
-                with contextlib.suppress(IndexError):  # another thread was faster
-                    once.pop()()
-                return
-            self._add_callback(entry, arrived)
-            if entry.state == ANNOUNCED:
-                self.unsent.append(messages.Get([object_id], 1, 0))
-                self.kick()
-
         if entry.state in (VALUE, FAILED):
             callback()
             return
-        self._add_callback(entry, arrived)
+        arrived = _Arrival(self, object_id, entry, callback)
+        self.add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
             self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True))
         self.flush()
@@ -1015,7 +1062,8 @@ class Client:
         if entry.state in (VALUE, FAILED):
             arrived()  # it came between the look and the entry in the list
 
-    def _add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
+    def add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
+        """Call back when something is heard of an object."""
         # Other threads do the same, and one that reads takes the list away, all without a lock: an
         # interrupt could leave it locked. Each step is whole, and who has come too late sees it.
         awaited, key = self._awaited, id(entry)

@@ -84,6 +84,8 @@ class Worker:
         self.actor: Any = None
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         """Makes what user code sees as a ref; set by the main."""
+        self.wrap_refs: Callable[[list[Any]], Any] = list
+        """Makes what user code sees as the refs of a generator, likewise."""
         self._follower = Follower()
         self._modules = local_modules()
         self._run_id = 0
@@ -544,8 +546,12 @@ class Worker:
             # Tasks are interrupted, and may go on if they catch that; methods are not.
             return taken.get(task_id, 0) < 0 or (now.cancelled and now.actor_id != 0)
 
-        if most:
-            self.client.wait_until(lambda: unwanted() or ahead - taken.get(task_id, 0) < most)
+        def may_go_on() -> bool:
+            return unwanted() or ahead - taken.get(task_id, 0) < most
+
+        if most and not may_go_on():
+            with self.client.paused(0 if now.actor_id else task_id):
+                self.client.wait_until(may_go_on)
         return not unwanted()
 
     def quit(self, error: SystemExit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import threading
@@ -73,6 +74,15 @@ def test_4_3_get_of_one_and_of_lists():
     assert burrow.get(refs[1]) == 1
     assert burrow.get([refs[2], refs[0], refs[2]]) == [2, 0, 2]
     assert burrow.get([]) == []
+
+
+def test_4_3_keywords_of_the_verbs_are_rays():
+    ref, other = burrow.put(1, _owner=None), burrow.put(2)
+
+    assert burrow.get(object_refs=ref, timeout=-1) == 1
+    ready, rest = burrow.wait(ray_waitables=[ref, other], num_returns=np.int64(2))
+    assert (ready, rest) == ([ref, other], [])
+    burrow.cancel(ray_waitable=ref)
 
 
 @pytest.mark.parametrize("bad", [1, None, {1}, "text", (1,)])
@@ -196,6 +206,31 @@ def test_4_9_parents_that_wait_lend_their_cpu():
     assert burrow.get([depth.remote(6), depth.remote(6), waits.remote(4)]) == [6, 6, 4]
 
 
+def test_4_9_also_those_that_wait_for_items_of_a_stream():
+    @burrow.remote
+    def count(n):
+        yield from range(n)
+
+    @burrow.remote(num_cpus=2)
+    def by_next():
+        return [burrow.get(ref) for ref in count.remote(3)]
+
+    @burrow.remote(num_cpus=2)
+    def by_wait():
+        (stream,), _ = burrow.wait([count.remote(3)])
+        return [burrow.get(ref) for ref in stream]
+
+    @burrow.remote(num_cpus=2)
+    def by_anext():
+        async def collect():
+            return [await ref async for ref in count.remote(3)]
+
+        return asyncio.run(collect())
+
+    tasks = [by_next, by_wait, by_anext]
+    assert burrow.get([task.remote() for task in tasks]) == [[0, 1, 2]] * 3
+
+
 def test_4_9_an_actor_that_waits_keeps_its_cpu(tmp_path):
     @burrow.remote(num_cpus=1)
     class Waiter:
@@ -300,6 +335,32 @@ def test_4_12_a_ref_held_by_a_traceback_counts():
     assert count_objects() == 1
     del kept
     wait_until(lambda: count_objects() == 0, 5, "the object to go with the traceback")
+
+
+@pytest.fixture
+def no_collection():
+    """Only counting frees what is left."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_4_12_an_error_that_was_handled_holds_no_refs(no_collection):
+    ref = fail.remote([burrow.put(1)])
+    with contextlib.suppress(Mine):
+        burrow.get(ref)
+
+    del ref
+    wait_until(lambda: not burrow.objects(), 5, "the refs to be forgotten")
+
+
+def test_4_12_what_was_awaited_needs_no_collection_to_be_freed(no_collection):
+    async def adds():
+        return [await add.remote(n) for n in range(3)]
+
+    assert asyncio.run(adds()) == [1, 2, 3]
+    wait_until(lambda: not burrow.objects(), 5, "the objects to be freed")
 
 
 def test_4_12_results_that_nobody_holds_are_freed():

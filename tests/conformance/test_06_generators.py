@@ -259,6 +259,32 @@ def test_6_8_the_dynamic_form():
     assert burrow.get(total.remote(inner)) == 3
 
 
+def test_6_8_an_error_is_the_last_item_of_the_dynamic_form():
+    refs = burrow.get(fails_after.options(num_returns="dynamic").remote(2))
+
+    assert isinstance(refs, burrow.DynamicObjectRefGenerator)
+    assert burrow.get(refs[:2]) == [0, 1]
+    assert len(refs) == 3
+    for ref in (refs[2], same.remote(refs[2])):
+        with pytest.raises(Mine, match="in the middle"):
+            burrow.get(ref)
+
+
+def test_6_8_an_error_that_is_retried_is_no_item(tmp_path):
+    @burrow.remote(num_returns="dynamic", max_retries=1, retry_exceptions=[Mine])
+    def unlucky(always):
+        attempt = count_runs(str(tmp_path))
+        yield attempt
+        if always or attempt == 0:
+            raise Mine("once more")
+
+    assert burrow.get(list(burrow.get(unlucky.remote(always=False)))) == [1]
+    *_, failed = burrow.get(unlucky.remote(always=True))
+    with pytest.raises(Mine, match="once more"):
+        burrow.get(failed)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_6_8_only_generator_functions_may_be_asked_for_streams():
     for form in ("dynamic", "streaming"):
         with pytest.raises(ValueError, match="generator function"):
@@ -330,6 +356,18 @@ def test_6_11_the_producer_waits_for_its_consumer(tmp_path):
     assert [burrow.get(ref) for ref in stream] == [1, 2, 3, 4, 5]
 
 
+def test_6_11_a_producer_that_waits_lends_its_cpu():
+    @burrow.remote(num_cpus=2, _generator_backpressure_num_objects=1)
+    def produce():
+        yield from range(3)
+
+    assert [burrow.get(same.options(num_cpus=2).remote(ref)) for ref in produce.remote()] == [
+        0,
+        1,
+        2,
+    ]
+
+
 def test_6_11_dropping_the_stream_releases_the_producer(tmp_path):
     ended = tmp_path / "ended"
 
@@ -344,6 +382,13 @@ def test_6_11_dropping_the_stream_releases_the_producer(tmp_path):
     burrow.get(next(stream))
     del stream
     wait_until(ended.exists, 5, "the producer to end")
+
+
+def test_6_11_minus_one_is_no_back_pressure():
+    stream = count.options(_generator_backpressure_num_objects=-1).remote(5)
+
+    assert burrow.get(stream.completed(), timeout=20) is None
+    assert len(list(stream)) == 5
 
 
 def test_6_11_wrong_values_are_refused():

@@ -220,6 +220,17 @@ def is_small(value: messages.Value) -> bool:
     return len(value.data) + value.size <= limits.PUSH_MAX_BYTES
 
 
+def on_put(state: State, client: ClientRecord, message: messages.Put) -> None:
+    """A client has an object of its own."""
+    if message.value is not None:
+        put(state, client, message.object_id, message.value)
+        return
+    record = state.objects[message.object_id] = ObjectRecord(message.object_id, None)
+    record.refs = 1
+    client.held.add(record.id)
+    settle(state, record, client, None, message.failure)
+
+
 def put(
     state: State,
     client: ClientRecord,
@@ -328,6 +339,7 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
             record.getters.append(getter)
     if task is not None:
         leases.block(state, task, getter)
+        leases.hurry(state, pending)
     if by is not None and by.worker is not None and by.worker.client is client:
         getter.by, getter.since, getter.records = by, state.now, pending
         if not message.bounded:
