@@ -575,9 +575,13 @@ class Client:
         return True
 
     def watch(self, watched: Watched) -> None:
-        """Read something else, too, wherever the head's messages are read."""
+        """Read something else, too, wherever the head's messages are read; at once what is there.
+
+        The next message of the head's may have been sent after that.
+        """
         self._watched[watched.fd] = watched
         self._poll.register(watched.fd, select.POLLIN)
+        self._read_watched(watched.fd)
 
     def unwatch(self, watched: Watched) -> None:
         """Read it no more."""
