@@ -584,8 +584,9 @@ class Client:
         self._read_watched(watched.fd)
 
     def unwatch(self, watched: Watched) -> None:
-        """Read it no more."""
-        if self._watched.pop(watched.fd, None) is not None:
+        """Read it no more. Twice is once: its descriptor may be another's by then."""
+        if self._watched.get(watched.fd) is watched:
+            del self._watched[watched.fd]
             self._poll.unregister(watched.fd)
         if self.hot is watched:
             self.hot = None

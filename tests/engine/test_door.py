@@ -125,3 +125,24 @@ def test_who_says_nothing_keeps_nobody_out_and_is_not_kept(bench: Bench):
         silent[-1].recv(1)
     for guest in (*silent, way):
         guest.close()
+
+
+def test_reading_something_no_more_leaves_alone_who_has_its_descriptor_now(bench: Bench):
+    path = door_of(bench.client.info["directory"], WORKER)
+    bench.tell(messages.Admit(DRIVER, KEY, False), messages.Run(1, 1, 1))
+    bench.heard(1)
+    first = ways.connect(path, KEY)
+    bench.client.look()
+    gone = next(w for w in bench.client._watched.values() if w is not bench.door)
+    first.close()
+    bench.client.look()  # its end is seen
+    again = ways.connect(path, KEY)
+    bench.tell(messages.Admit(DRIVER, KEY, False), messages.Run(2, 1, 1))
+    bench.heard(2)
+    assert gone.fd in bench.client._watched, "the descriptor is used again"
+
+    bench.client.unwatch(gone)  # as the head says that whose it was is gone
+    bench.call(again, 3)
+
+    assert bench.heard(3) == [1, 2, 3]
+    again.close()
