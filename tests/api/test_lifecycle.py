@@ -225,3 +225,18 @@ def test_what_keeps_a_burrow_from_working_is_said_and_does_not_hang(trouble, sai
 
     assert done.returncode == 1
     assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_call_on_a_worker_that_was_stopped_can_be_cancelled_by_force():
+    burrow.init(num_cpus=1)
+    pid = burrow.remote(os.getpid)
+    stopped = burrow.get(pid.remote())
+    os.kill(stopped, signal.SIGSTOP)
+    never_begun = pid.remote()
+
+    burrow.cancel(never_begun, force=True)
+
+    with pytest.raises(burrow.exceptions.TaskCancelledError):
+        burrow.get(never_begun, timeout=20)
+    assert burrow.get(pid.remote(), timeout=20) != stopped
+    burrow.shutdown()
