@@ -1,6 +1,6 @@
 """Where a burrow lives on disk: its private directory, connection file, shared memory.
 
-    <base>/burrow-<uid>/<session>/      0700: head.sock, burrow.json (0600), log, spill/,
+    <base>/burrow-<uid>/<session>/      0700: head.sock, head.log, burrow.json (0600), spill/,
                                         w<n>.sock, of each worker
     /dev/shm/burrow-<uid>-<session>/    0700: segments of the object store
 
@@ -27,6 +27,7 @@ SOCKET_PATH_MAX = 100
 """Bytes of a socket's address; the kernels allow 104 (macOS) to 108 (Linux)."""
 
 FILE_NAME = "burrow.json"
+HEAD_LOG = "head.log"
 SHARED_MEMORY_MIN_BYTES = 8 * 1024 * 1024
 """With less room there, all of a burrow lies on disk: thirty workers need as much to start."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a tmpfs by its nature; the directory below is private
@@ -109,7 +110,7 @@ def create(session: str) -> Places:
             socket=f"{directory}/head.sock",
             store=f"{SHARED_MEMORY}/burrow-{os.getuid()}-{session}",
             spill=f"{directory}/spill",
-            log=f"{directory}/head.log",
+            log=f"{directory}/{HEAD_LOG}",
         )
         if len(os.fsencode(places.socket)) > SOCKET_PATH_MAX:
             continue
