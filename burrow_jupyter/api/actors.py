@@ -19,6 +19,7 @@ from burrow_jupyter.api.definitions import (
     is_generator,
     method_options,
 )
+from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.exceptions import (
     ActorAlreadyExistsError,
     ActorHandleNotFoundError,
@@ -27,7 +28,7 @@ from burrow_jupyter.api.exceptions import (
 from burrow_jupyter.api.ids import HexId
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.api.tasks import refs_of
-from burrow_jupyter.backends.protocol import Ended
+from burrow_jupyter.backends.protocol import Ended, Failed
 from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.ids import short
@@ -222,6 +223,8 @@ class ActorClass:
             actor_id = backend.create_actor(code_id, options, args, kwargs, run_id)
         except Ended as ended:
             raise ValueError(str(ended)) from None
+        except Failed as failed:
+            raise to_exception(failed.failure) from None
         except LookupError as error:
             raise ValueError(str(error)) from None
         except ValueError as error:
@@ -481,6 +484,8 @@ class ActorHandle:
             )
         except Ended as ended:
             raise ValueError(str(ended)) from None
+        except Failed as failed:
+            raise to_exception(failed.failure) from None
         return refs_of(task_id, options, backend, ObjectRef.of_actor)
 
     def _upgrade(self, cls: ActorClass | None = None) -> ObjectRef[None]:

@@ -119,6 +119,7 @@ def put(value: T, *, _owner: Any = None) -> ObjectRef[T]:
 
     Raises:
         TypeError: the value is a ref already, or cannot be pickled.
+        ObjectStoreFullError: neither memory nor disk has room for it.
 
     Source: Ray 2.60 `ray.put`.
     """
@@ -126,7 +127,10 @@ def put(value: T, *, _owner: Any = None) -> ObjectRef[T]:
         msg = "put() of an ObjectRef: it refers to an object already; pass the ref itself"
         raise TypeError(msg)
     backend = context.backend()
-    return ObjectRef(backend.put(value), backend)
+    try:
+        return ObjectRef(backend.put(value), backend)
+    except Failed as failed:
+        raise to_exception(failed.failure) from None
 
 
 def wait(

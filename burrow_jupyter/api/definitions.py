@@ -9,7 +9,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
+from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.exceptions import InfeasibleError
+from burrow_jupyter.backends.protocol import Failed
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.options import DYNAMIC, STREAMING, TaskOptions
 
@@ -55,7 +57,10 @@ class Definition:
         """
         if self._session != backend.session or run_id != self._run_id:
             if self._session != backend.session or not context.in_worker():
-                self._code_id = backend.define(self._target, self._name, self._meta)
+                try:
+                    self._code_id = backend.define(self._target, self._name, self._meta)
+                except Failed as failed:
+                    raise to_exception(failed.failure) from None
             self._session = backend.session
             self._run_id = run_id
         return self._code_id

@@ -40,6 +40,7 @@ from burrow_jupyter.core.failures import (
     Failure,
     Infeasible,
     ObjectLost,
+    StoreFull,
     TimedOut,
     Upstream,
     UserError,
@@ -97,6 +98,7 @@ def _plain(
     | Infeasible
     | Deadlock
     | TimedOut
+    | StoreFull
     | EngineError,
     session: int,
 ) -> exceptions.RayError:
@@ -128,6 +130,10 @@ def _plain(
             )
             late.task_id = _hex(task_id, session)
             return late
+        case StoreFull(what=what, reason=reason):
+            return exceptions.ObjectStoreFullError(
+                f"{what}: {reason}. Let go of refs that are not needed any more, or make room there"
+            )
         case EngineError(message=message):
             return exceptions.RaySystemError(message)
         case _ as unreachable:

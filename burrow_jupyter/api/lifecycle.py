@@ -400,5 +400,7 @@ def is_initialized() -> bool:
 def restart(**arguments: Any) -> BurrowContext:
     """End the burrow and start one anew, with the arguments of the last `init` or with others."""
     asked = arguments or {k: v for k, v in _started.items() if v is not None and k != "automatic"}
+    names = ("num_cpus", "num_gpus", "resources", "object_store_memory", "namespace")
+    _check(*map(asked.get, names))  # before the running one has ended
     shutdown()
     return init(**asked)

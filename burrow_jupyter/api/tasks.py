@@ -16,8 +16,9 @@ from burrow_jupyter.api.definitions import (
     retries_of,
     returns_of,
 )
+from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.refs import ObjectRef, ObjectRefGenerator
-from burrow_jupyter.backends.protocol import Ended
+from burrow_jupyter.backends.protocol import Ended, Failed
 from burrow_jupyter.core import options as table
 from burrow_jupyter.core.options import STREAMING, TaskOptions
 
@@ -101,6 +102,8 @@ class RemoteFunction(Generic[P, T]):
             )
         except Ended as ended:
             raise ValueError(str(ended)) from None
+        except Failed as failed:
+            raise to_exception(failed.failure) from None
         if self._options.num_returns == 1:
             return ObjectRef(task_id, backend)
         several: ObjectRef[T] = refs_of(task_id, self._options, backend)

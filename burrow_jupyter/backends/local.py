@@ -15,7 +15,7 @@ import msgspec
 from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
-from burrow_jupyter.core.failures import EngineError
+from burrow_jupyter.core.failures import EngineError, StoreFull
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import STREAMING, ActorOptions
 from burrow_jupyter.engine import current, seeds, serialization, surroundings
@@ -30,6 +30,7 @@ from burrow_jupyter.engine.client import (
     GaveUp,
 )
 from burrow_jupyter.engine.direct import Direct
+from burrow_jupyter.engine.store.segments import StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,9 +119,12 @@ class LocalBackend:
             self.client.post(messages.DefineCode(code_id, name, value, meta))
             return code_id
 
-        return self._codes.find(
-            target, name, meta, self.client.writer, send, check_edits=self._runs_cells
-        )
+        try:
+            return self._codes.find(
+                target, name, meta, self.client.writer, send, check_edits=self._runs_cells
+            )
+        except StoreFullError as error:
+            raise _no_room(f"{name}, its code and what it uses,", error) from None
 
     def set_up(
         self, function: Callable[[], object], name: str, *, run_id: int = 0, key: str = ""
@@ -188,6 +192,8 @@ class LocalBackend:
             return _dump(packed, self.client.writer), deps, slots
         except Ended:
             raise
+        except StoreFullError as error:
+            raise _no_room(f"the arguments of {name}", error) from None
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             for position, value in enumerate(args):
                 _check_argument(value, f"argument {position + 1} of {name}")
@@ -339,6 +345,8 @@ class LocalBackend:
             return self.client.put(value)
         except Ended as ended:
             raise ValueError(str(ended)) from None
+        except StoreFullError as error:
+            raise _no_room("the value given to put()", error) from None
         except (TypeError, AttributeError, ValueError, RecursionError) as error:
             raise _unpicklable(error, value, "the value given to put()") from None
 
@@ -522,6 +530,10 @@ def _check_argument(value: Any, what: str) -> None:
         _dump(value, None)
     except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
         raise _unpicklable(error, value, what) from None
+
+
+def _no_room(what: str, error: StoreFullError) -> Failed:
+    return Failed(StoreFull(f"{what} could not be stored", str(error)))
 
 
 def _unpicklable(error: Exception, value: Any, what: str) -> TypeError:

@@ -109,6 +109,13 @@ class TimedOut(msgspec.Struct, tag="timeout", array_like=True, frozen=True, gc=F
     timeout_s: float
 
 
+class StoreFull(msgspec.Struct, tag="full", array_like=True, frozen=True, gc=False):
+    """Neither shared memory nor disk has room for a value."""
+
+    what: str  # could not be stored
+    reason: str
+
+
 class EngineError(msgspec.Struct, tag="engine", array_like=True, frozen=True, gc=False):
     """Burrow itself could not do it; the text says what and what to do."""
 
@@ -126,6 +133,7 @@ Failure = (
     | Infeasible
     | Deadlock
     | TimedOut
+    | StoreFull
     | EngineError
 )
 
@@ -158,6 +166,8 @@ def one_line(failure: Failure) -> str:
             text = reason
         case Infeasible(reason=reason) | Deadlock(reason=reason) | EngineError(message=reason):
             text = reason
+        case StoreFull(what=what, reason=reason):
+            text = f"{what}: {reason}"
         case TimedOut(timeout_s=limit):
             text = f"ran longer than {limit:g} s"
         case other:

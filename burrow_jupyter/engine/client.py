@@ -606,13 +606,18 @@ class Client:
         return True
 
     def watch(self, watched: Watched) -> None:
-        """Read something else, too, wherever the head's messages are read."""
+        """Read something else, too, wherever the head's messages are read; at once what is there.
+
+        The next message of the head's may have been sent after that.
+        """
         self._watched[watched.fd] = watched
         self._poll.register(watched.fd, select.POLLIN)
+        self._read_watched(watched.fd)
 
     def unwatch(self, watched: Watched) -> None:
-        """Read it no more."""
-        if self._watched.pop(watched.fd, None) is not None:
+        """Read it no more. Twice is once: its descriptor may be another's by then."""
+        if self._watched.get(watched.fd) is watched:
+            del self._watched[watched.fd]
             self._poll.unregister(watched.fd)
         if self.hot is watched:
             self.hot = None

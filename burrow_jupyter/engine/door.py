@@ -23,8 +23,46 @@ from burrow_jupyter.engine.ways import Way
 if TYPE_CHECKING:
     from burrow_jupyter.engine.client import Client
 
-GREETING_TIMEOUT_S = 0.5
-"""Who comes in shows the key at once."""
+GUESTS_MAX = 64
+"""Who has come in and has not been let in; the oldest has to go when there are more."""
+
+
+class _Guest:
+    """Who has come in, shows a key, and then waits until the head has named it.
+
+    Read without waiting, as all that the worker's client reads: one that says nothing holds
+    up nobody.
+    """
+
+    def __init__(self, door: Door, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.open = True
+        self.key = b""
+        self._door = door
+
+    def read(self) -> bool:
+        """Take what there is of the key; say whether more may be read."""
+        try:
+            data = self.sock.recv(ways.KEY_BYTES - len(self.key))
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.open = False
+            return True
+        self.key += data
+        if len(self.key) < ways.KEY_BYTES:
+            return True
+        self._door.shown(self)
+        return False
+
+    def close(self) -> None:
+        """It is not let in."""
+        self._door.leaves(self)
+        self.sock.close()
 
 
 class Door:
@@ -34,8 +72,8 @@ class Door:
         self._client = client
         self._worker_id = worker_id
         self._keys: dict[bytes, int] = {}
-        self._early: dict[bytes, socket.socket] = {}
-        """Who has shown a key of which the head's word is still to be read."""
+        self._guests: dict[int, _Guest] = {}
+        """Who has come in and has not been let in, by descriptor, the oldest first."""
         self._borrower = 0
         self.calls: dict[int, tuple[Way, messages.Direct]] = {}
         """By id: calls of which the head has not heard from us. Who takes one out decides."""
@@ -58,39 +96,48 @@ class Door:
         """The head lets a driver in, and perhaps lends us to it."""
         if message.lent:
             self._borrower = message.client
-        early = self._early.pop(message.key, None)
-        if early is not None:
-            self._let_in(early, message.client)
-            return
+        for guest in self._guests.values():
+            if guest.key == message.key:
+                self._let_in(guest, message.client)
+                return
         self._keys[message.key] = message.client
         if len(self._keys) > ways.KEYS_MAX:
             del self._keys[next(iter(self._keys))]
 
     def read(self) -> bool:
-        """Let in who knocks; say whether anybody did."""
+        """Have who knocks come in; say whether anybody did."""
         try:
             sock, _ = self._sock.accept()
         except OSError:
             return False
         try:
-            sock.settimeout(GREETING_TIMEOUT_S)
             transport.check_user(sock)
-            shown = sock.recv(ways.KEY_BYTES, socket.MSG_WAITALL)
         except OSError:
             sock.close()
             return True
-        client = self._keys.pop(shown, 0)
-        if client:
-            self._let_in(sock, client)
-        else:
-            self._early[shown] = sock
-            if len(self._early) > ways.KEYS_MAX:
-                self._early.pop(next(iter(self._early))).close()
+        while len(self._guests) >= GUESTS_MAX:
+            next(iter(self._guests.values())).close()
+        guest = self._guests[sock.fileno()] = _Guest(self, sock)
+        self._client.watch(guest)
         return True
 
-    def _let_in(self, sock: socket.socket, client: int) -> None:
-        sock.settimeout(None)
-        self._client.watch(Way(sock, client, messages.CallerToWorker, self._on_call))
+    def shown(self, guest: _Guest) -> None:
+        """A guest has shown a key. If the head has not named it yet, that may be to come."""
+        client = self._keys.pop(guest.key, 0)
+        if client:
+            self._let_in(guest, client)
+        else:
+            self._client.unwatch(guest)
+
+    def _let_in(self, guest: _Guest, client: int) -> None:
+        self.leaves(guest)
+        guest.sock.setblocking(True)
+        self._client.watch(Way(guest.sock, client, messages.CallerToWorker, self._on_call))
+
+    def leaves(self, guest: _Guest) -> None:
+        """A guest is one no longer."""
+        self._client.unwatch(guest)
+        self._guests.pop(guest.fd, None)
 
     def close(self) -> None:
         """Nobody comes in any more."""

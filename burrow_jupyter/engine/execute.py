@@ -14,10 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages, resources
-from burrow_jupyter.core.failures import Cancelled, TimedOut
+from burrow_jupyter.core.failures import Cancelled, StoreFull, TimedOut
 from burrow_jupyter.core.options import DYNAMIC, STREAMING, TaskOptions
 from burrow_jupyter.engine import current, errors, seeds
 from burrow_jupyter.engine.serialization import PLAIN_TYPES, dump_plain
+from burrow_jupyter.engine.store.segments import StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -292,6 +293,9 @@ class Call:
         """Return the end of a call that has raised."""
         if type(error).__name__ == "BdbQuit":  # its user has left the debugger that it was in
             return self.cancelled()
+        if isinstance(error, StoreFullError):
+            text = f"a result of {self.options.name} could not be stored"
+            return messages.Done(self.run_message.task_id, [], StoreFull(text, str(error)))
         # As a result would be: the refs in it live until the head has heard of the failure.
         self._result = error
         failure = self._failure(error)
@@ -358,6 +362,8 @@ class Call:
     def _dump(self, result: Any) -> Value:
         try:
             return self._worker.client.dump(result)
+        except StoreFullError:
+            raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
 

@@ -157,7 +157,7 @@ class Head:
         for (worker_id, task_id), at in list(self._kill_if.items()):
             if at <= now:
                 del self._kill_if[worker_id, task_id]
-                self._kill_in_task(worker_id, task_id)
+                self._kill_in_task(worker_id, task_id, deaf=True)
         self._scheduler.tick(now)
 
     def _wake_at(self, at: float) -> None:
@@ -337,9 +337,11 @@ class Head:
                 self._stop_reason = f"the zygote is gone: {error}"
         elif isinstance(order, commands.StopWorker):
             at = self.now() + order.grace_s
-            if order.task_id and order.grace_s <= 0:
-                self._kill_in_task(order.worker_id, order.task_id)
-            elif order.task_id:
+            if order.task_id:
+                if order.grace_s <= 0:
+                    if self._kill_in_task(order.worker_id, order.task_id):
+                        return
+                    at += limits.STOP_GRACE_S
                 self._kill_if[order.worker_id, order.task_id] = at
                 self._wake_at(at)
             elif order.grace_s <= 0:
@@ -371,12 +373,26 @@ class Head:
             self._kill_at[worker_id] = self.now() + 0.01
         self._wake_at(self._kill_at[worker_id])
 
-    def _kill_in_task(self, worker_id: int, task_id: int) -> None:
-        """Kill a worker if it runs this task, and not the next one by now."""
-        if task_id not in self._scheduler.state.tasks:
-            return
-        if journal.running(self._places.store, worker_id) == task_id:
-            self._kill(worker_id)
+    def _kill_in_task(self, worker_id: int, task_id: int, *, deaf: bool = False) -> bool:
+        """Kill a worker if it runs this task, and not the next one by now; say whether it did.
+
+        Also one that has not begun it and does not say that it will not, although it runs
+        nothing else, if it has had the time for it: it is stopped, perhaps.
+        """
+        task = self._scheduler.state.tasks.get(task_id)
+        if task is None:
+            return True
+        running = journal.running(self._places.store, worker_id)
+        worker = task.worker
+        if running != task_id and not (
+            deaf
+            and worker is not None
+            and worker.id == worker_id
+            and running not in worker.assigned
+        ):
+            return False
+        self._kill(worker_id)
+        return True
 
     def _unlink(self, name: str) -> None:
         directory = self._places.spill if name.endswith("-d") else self._places.store

@@ -35,6 +35,17 @@ class StartError(RuntimeError):
     """The head could not be started; the text has its last words."""
 
 
+def _working_directory() -> str:
+    try:
+        return os.getcwd()  # a str is wanted
+    except FileNotFoundError:
+        msg = (
+            "the working directory of this process has been removed, and workers are to be where "
+            "it is: os.chdir() to one that is there, and start again"
+        )
+        raise FileNotFoundError(msg) from None
+
+
 class Launched:
     """A burrow that this process has started."""
 
@@ -84,6 +95,7 @@ def start(
         StartError: the head ended or did not answer.
         OSError: no private directory could be had.
     """
+    directory = working_dir or _working_directory()
     session.remove_dead()
     number = int.from_bytes(os.urandom(8), "little") >> 1
     places = session.create(f"{number:016x}")
@@ -100,7 +112,7 @@ def start(
         driver_pid=os.getpid(),
         # "" too: the working directory, wherever that is
         sys_path=[working_dir, *sys.path] if working_dir else list(sys.path),
-        directory=working_dir or os.getcwd(),  # a str is wanted
+        directory=directory,
         infeasible_waits=infeasible_waits,
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -8,6 +8,7 @@ kernel is busy.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 PATTERN = "cell-*.jsonl"
 STALE_MAX_BYTES = 1_000_000
 """Of updates that later ones have replaced, before they are dropped from the file."""
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that, where it is made, is the user's alone."""
+    return os.open(path, flags, 0o600)
 
 
 class Recording:
@@ -79,7 +85,7 @@ class Recording:
     def _write(self, data: bytes) -> None:
         assert self._path is not None, "only while there is a file"
         # The disk may be full, or the burrow ends at this moment: the page at hand shows it.
-        with contextlib.suppress(OSError), self._path.open("ab") as file:
+        with contextlib.suppress(OSError), open(self._path, "ab", opener=_private) as file:
             file.write(data)
 
     def _drop_stale(self, path: Path) -> None:
@@ -92,7 +98,8 @@ class Recording:
                 kept.append(line)
                 seen.add(updated)
         whole = path.with_suffix(".partial")
-        whole.write_bytes(b"".join([lines[0], *reversed(kept)]))
+        with open(whole, "wb", opener=_private) as file:
+            file.write(b"".join([lines[0], *reversed(kept)]))
         whole.replace(path)
         self.size -= self._stale
         self._stale = 0

@@ -1,11 +1,12 @@
 """Where a burrow lives on disk: its private directory, connection file, shared memory.
 
-    <base>/burrow-<uid>/<session>/      0700: head.sock, burrow.json (0600), log, spill/,
+    <base>/burrow-<uid>/<session>/      0700: head.sock, head.log, burrow.json (0600), spill/,
                                         w<n>.sock, of each worker
     /dev/shm/burrow-<uid>-<session>/    0700: segments of the object store
 
 `base` is the first of XDG_RUNTIME_DIR, TMPDIR, /tmp that is usable and short enough for
-a socket's address (108 bytes). What a power cut left is removed by the next start: a
+a socket's address (108 bytes). Where there is no shared memory, or it is full, the store
+lies there as well. What a power cut left is removed by the next start: a
 burrow whose head is not the process that its file names is dead.
 
 Driver and head both wait for this module when a burrow starts, so it imports little:
@@ -26,6 +27,9 @@ SOCKET_PATH_MAX = 100
 """Bytes of a socket's address; the kernels allow 104 (macOS) to 108 (Linux)."""
 
 FILE_NAME = "burrow.json"
+HEAD_LOG = "head.log"
+SHARED_MEMORY_MIN_BYTES = 8 * 1024 * 1024
+"""With less room there, all of a burrow lies on disk: thirty workers need as much to start."""
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a tmpfs by its nature; the directory below is private
 
 
@@ -83,6 +87,16 @@ def _make_private(directory: str) -> bool:
     return os.access(directory, os.W_OK | os.X_OK)
 
 
+def _is_usable(shared_memory: str) -> bool:
+    """Say whether shared memory is there, and has room for what each worker needs to start."""
+    try:
+        status = os.statvfs(shared_memory)
+    except OSError:
+        return False
+    free = status.f_bavail * status.f_frsize
+    return os.access(shared_memory, os.W_OK) and free >= SHARED_MEMORY_MIN_BYTES
+
+
 def create(session: str) -> Places:
     """Make the directories of a new session.
 
@@ -96,7 +110,7 @@ def create(session: str) -> Places:
             socket=f"{directory}/head.sock",
             store=f"{SHARED_MEMORY}/burrow-{os.getuid()}-{session}",
             spill=f"{directory}/spill",
-            log=f"{directory}/head.log",
+            log=f"{directory}/{HEAD_LOG}",
         )
         if len(os.fsencode(places.socket)) > SOCKET_PATH_MAX:
             continue
@@ -104,7 +118,7 @@ def create(session: str) -> Places:
             continue
         os.mkdir(directory, 0o700)
         os.mkdir(places.spill, 0o700)
-        if not (os.access(SHARED_MEMORY, os.W_OK) and _make_private(places.store)):
+        if not (_is_usable(SHARED_MEMORY) and _make_private(places.store)):
             places = msgspec.structs.replace(places, store=f"{directory}/store")
             os.mkdir(places.store, 0o700)
         return places

@@ -68,7 +68,11 @@ class _OutOfTimeError(BaseException):
 class Worker:
     """One worker process."""
 
-    def __init__(self, sock: socket.socket, worker_id: int, gpus: tuple[str, ...]) -> None:
+    def __init__(
+        self, sock: socket.socket, worker_id: int, gpus: tuple[str, ...], store_dir: str
+    ) -> None:
+        # Before we say hello: one that has no room for it counts as one that cannot start.
+        self.journal = Journal(store_dir, worker_id)
         current.facts.in_worker = True
         current.facts.worker_id = worker_id
         current.facts.gpus = gpus
@@ -103,7 +107,6 @@ class Worker:
         self.client = Client(sock, hello, self._urgent)
         self.client.shield.own = True
         self.client.shield.raises = lambda: self._in_user
-        self.journal = Journal(self.client.files.memory_dir, worker_id)
         self.output = Output(self.client, self.journal, worker_id)
         self.client.on_attend = self._attend
         self.debugging = Debugging(self.client)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     """Work until told to end; `sock` leads to the head."""
     transport.tune(sock)
-    worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
+    worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()), settings.places.store)
     environment = (tuple(birth.env), birth.directory)
     backend = LocalBackend(worker.client, namespace=settings.namespace, environment=environment)
     worker.wrap_ref, worker.wrap_refs = ObjectRef, DynamicObjectRefGenerator

@@ -7,8 +7,11 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from IPython.core.error import UsageError
+
 from burrow_jupyter.api import context, lifecycle, state
 from burrow_jupyter.core import resources
+from burrow_jupyter.engine.session import HEAD_LOG
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from burrow_jupyter.notebook.output import Output
 
 NAME = "burrow"
+_TAKE_MORE = ("logs", "free")
 LOG_TAIL_LINES = 100
 LOG_TAIL_BYTES = 50_000
 HELP = """\
@@ -44,6 +48,15 @@ HELP = """\
 
 class _UsageError(Exception):
     """What was typed is no command; the text says what is."""
+
+
+def _amounts(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"""amounts are written as in '{{"license": 2}}', not as {text}"""
+        ) from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -86,18 +99,39 @@ class Magic:
         parser.add_argument("what", nargs="*")
         parser.add_argument("--cpus", dest="num_cpus", type=float)
         parser.add_argument("--gpus", dest="num_gpus", type=int)
-        parser.add_argument("--resources", type=json.loads)
+        parser.add_argument("--resources", type=_amounts)
 
     def __call__(self, line: str) -> None:
-        """Do what a `%burrow` line says."""
+        """Do what a `%burrow` line says.
+
+        Raises:
+            UsageError: it can't be done; the text says why.
+        """
         try:
-            given = vars(self._parser.parse_args(shlex.split(line)))
+            given = self._parse(line)
         except _UsageError as error:
             print(error)  # noqa: T201  # the magic's output
             return
         command, self._what = given.pop("command"), given.pop("what")
         self._asked = {key: value for key, value in given.items() if value is not None}
-        print(self._commands[command]())  # noqa: T201  # as above
+        try:
+            said = self._commands[command]()
+        except (RuntimeError, ValueError, OSError) as error:
+            raise UsageError(f"%burrow {command}: {error}") from None
+        print(said)  # noqa: T201  # as above
+
+    def _parse(self, line: str) -> dict[str, Any]:
+        """Return what a line says: the command, what it is about, and the options."""
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise _UsageError(f"%burrow: {error}: {line}") from None
+        if "-h" in words or "--help" in words:
+            words = ["help"]
+        given = vars(self._parser.parse_args(words))
+        if given["what"] and given["command"] not in _TAKE_MORE:
+            self._parser.error(f"{given['command']} takes nothing more: {' '.join(given['what'])}")
+        return given
 
     def _stop(self) -> str:
         lifecycle.shutdown()
@@ -123,7 +157,7 @@ class Magic:
             f"In[{path.stem.removeprefix('output-')}]  {html.size(path.stat().st_size):>8}  {path}"
             for path in sorted(folder.glob("output-*.log"), key=lambda p: p.stat().st_mtime)
         ]
-        return "\n".join([*rows, f"the burrow itself  {folder / 'log'}"])
+        return "\n".join([*rows, f"the burrow itself  {folder / HEAD_LOG}"])
 
     def _quiet(self) -> str:
         self._live.quiet = True

@@ -210,3 +210,56 @@ def test_what_tasks_print_can_be_hidden(capfd):
         assert burrow.init(num_cpus=1, log_to_driver=False)["session"]
 
     assert "steam" not in "".join(said)
+
+
+def test_where_shared_memory_is_full_the_store_lies_on_disk(monkeypatch):
+    monkeypatch.setattr(session, "SHARED_MEMORY_MIN_BYTES", 1 << 60)
+    burrow.init(num_cpus=1)
+
+    values = [bytes([n]) * 1_000_000 for n in range(3)]
+
+    assert burrow.get([burrow.put(value) for value in values]) == values
+    (place,) = (b for b in session.list_burrows() if b.driver_pid == os.getpid())
+    assert Path(place.store).parent == Path(place.path).parent
+    burrow.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (
+            # Of every file, also of what a worker needs to begin.
+            "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))",
+            "RaySystemError: worker processes cannot start: the last 3 died before they were",
+        ),
+        (
+            "import os, tempfile; os.chdir(tempfile.mkdtemp()); os.rmdir(os.getcwd())",
+            "FileNotFoundError: the working directory of this process has been removed",
+        ),
+    ],
+    ids=["no room for workers", "no working directory"],
+)
+def test_what_keeps_a_burrow_from_working_is_said_and_does_not_hang(trouble, said):
+    code = f"{trouble}\nimport burrow\nburrow.get(burrow.remote(len).remote('abc'))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_call_on_a_worker_that_was_stopped_can_be_cancelled_by_force():
+    burrow.init(num_cpus=1)
+    pid = burrow.remote(os.getpid)
+    stopped = burrow.get(pid.remote())
+    os.kill(stopped, signal.SIGSTOP)
+    never_begun = pid.remote()
+
+    burrow.cancel(never_begun, force=True)
+
+    with pytest.raises(burrow.exceptions.TaskCancelledError):
+        burrow.get(never_begun, timeout=20)
+    assert burrow.get(pid.remote(), timeout=20) != stopped
+    burrow.shutdown()

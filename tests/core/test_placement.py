@@ -98,6 +98,26 @@ def test_everything_that_can_run_runs_whatever_ends_first(needs, order):
     assert burrow.free() == 2
 
 
+def test_what_was_kept_for_a_demand_that_is_met_goes_to_others_at_once():
+    burrow = Burrow(cpus=1, gold=4)
+    driver = burrow.driver()
+    two_gold, one_gold = shape(0, gold=2), shape(0, gold=1)
+    burrow.end(driver.submit("f", need=two_gold), **SHORT)
+    awaited = driver.submit("awaited")
+    waits = driver.submit("f", need=two_gold)
+    burrow.worker_of(waits).get(awaited, task=waits)
+    driver.submit("long", need=one_gold)
+    old = driver.submit("f", need=two_gold)  # one more would be needed, and is kept from now on
+    burrow.after(1.1)
+    young = driver.submit("young", need=one_gold)
+    assert young not in burrow.running()
+
+    burrow.end(awaited)  # and `old` is held ahead by the worker that goes on
+
+    assert old in burrow.worker_of(waits).runs
+    assert young in burrow.running()
+
+
 # ---- work ahead ------------------------------------------------------------------------
 
 

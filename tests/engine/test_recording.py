@@ -33,6 +33,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cell-000001.jsonl"
 
 
+def test_a_file_is_the_users_alone_also_when_it_was_written_anew(path: Path):
+    record = recording.Recording(HEAD, 10_000_000)
+    record.open(path)
+    record.add(message("1"))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    for number in range(30):
+        record.add(message(str(number), "update_display_data", 100_000), "d")
+
+    assert path.stat().st_size < 3_000_000
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_what_came_before_there_was_a_file_is_in_it(path: Path):
     record = recording.Recording(HEAD, 1000)
     record.add(message("1"))

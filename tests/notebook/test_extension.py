@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -40,6 +42,43 @@ def test_a_wrong_command_is_named_with_those_there_are(kernel: Kernel):
 
     assert "staart" in run.stdout
     assert "restart" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%burrow 'unbalanced", "No closing quotation"),
+        ("%burrow start more", "start takes nothing more: more"),
+        ("%burrow start --resources gold", """as in '{"license": 2}'"""),
+        ("%burrow --help", "%burrow stop"),
+    ],
+)
+def test_what_is_no_command_is_explained_without_a_traceback(kernel: Kernel, line, said):
+    kernel.run_ok("%load_ext burrow")
+
+    assert said in kernel.run_ok(line).stdout
+
+
+def test_what_can_not_be_done_is_an_error_of_one_line(kernel: Kernel):
+    kernel.run_ok("%load_ext burrow\nimport burrow\nburrow.init(num_cpus=1)")
+
+    for line, said in (
+        ("%burrow start --cpus 3", "a burrow runs already, started by init(num_cpus=1)"),
+        ("%burrow restart --cpus -1", "num_cpus must not be negative"),
+    ):
+        run = kernel.run(line)
+        assert run.status == "error"
+        (text,) = run.stderr.splitlines()
+        assert text.startswith("UsageError: ")
+        assert said in text
+    assert kernel.run_ok("burrow.is_initialized()").text == "True"
+
+
+def test_the_log_of_the_burrow_is_where_it_is_said_to_be(kernel: Kernel):
+    kernel.run_ok("%load_ext burrow\nimport burrow, pathlib\nburrow.init(num_cpus=1)")
+    path = kernel.run_ok("%burrow logs").stdout.splitlines()[-1].split()[-1]
+
+    assert kernel.run_ok(f"pathlib.Path({path!r}).exists()").text == "True"
 
 
 def test_a_start_cell_may_be_run_again(kernel: Kernel):

@@ -53,12 +53,15 @@ class Facts:
         self.seen: dict[Client, Counter[str]] = {}
         self.dead_actors: set[int] = set()
         self.to_cancel: set[int] = set()
+        self.killed_now: set[int] = set()  # actors, earlier in the frame that is taken
         self.cancelled_runs: set[int] = set()
         self.to_die: set[int] = set()
         self.crashes: Counter[int] = Counter()
         self.sent: dict[Client, dict[int, None]] = {}
         self.returned: dict[int, tuple[list[int], int]] = {}
         self.rode: set[int] = set()  # sent to run behind what makes their argument
+        self.knots: set[int] = set()  # calls that wait for what can come only when they have ended
+        self.reclaimed: set[Client] = set()  # workers that are to answer to the end of a loan
         self._serial = 0
 
     # ---- values ----------------------------------------------------------------------
@@ -104,6 +107,8 @@ class Facts:
 
     def heard(self, client: Client, message: Any) -> None:
         """The head is about to take a message."""
+        if isinstance(message, messages.Kill):
+            self.killed_now.add(message.actor_id)
         if isinstance(message, messages.Unmapped):
             for name in message.segments:
                 if self.seen.get(client, Counter())[name]:
@@ -118,6 +123,8 @@ class Facts:
             self._comes_back([i for i in message.task_ids if i in sent])
             for task_id in message.task_ids:
                 sent.pop(task_id, None)
+        elif isinstance(message, messages.Reclaimed):
+            self.reclaimed.discard(client)
         elif isinstance(message, messages.Cancel):
             self._cancels(message)
         elif isinstance(message, messages.CancelRun):
@@ -145,11 +152,19 @@ class Facts:
             self._in_turn(client, message)
         elif isinstance(message, messages.Interrupt):
             self.cancelled.add(message.task_id)
+        elif isinstance(message, messages.Reclaim):
+            self.reclaimed.add(client)
+        elif isinstance(message, messages.GiveUp):
+            self.world.require(
+                message.task_id in self.knots, f"{message.task_id:x} is told of no deadlock"
+            )
 
     def _cancels(self, message: messages.Cancel) -> None:
         state = self.world.state
         record = state.objects.get(message.object_id)
         task = state.tasks.get(message.object_id) or (record.task if record is not None else None)
+        if task is not None and task.actor is not None and task.actor.id in self.killed_now:
+            return  # it is over by then; what it has submitted ends with its process
         found = {task.id} if task is not None else set()
         while found:
             self.to_cancel |= found
@@ -196,6 +211,7 @@ class Facts:
 
     def exited(self, client: Client) -> None:
         """The head knows that a process is gone: it reads nothing any more."""
+        self.reclaimed.discard(client)
         self._comes_back(list(self.sent.pop(client, {})))
         for name, count in self.seen.pop(client, Counter()).items():
             self.reading[name] -= count
@@ -205,12 +221,12 @@ class Facts:
         record = self.world.state.workers.get(worker.number)
         if record is not None and record.actor is not None and worker.wire is not None:
             self.crashes[record.actor.id] += 1
-        if task_id and worker.actor is None:
+        if task_id and worker.actor is None and record is not None:
             self.to_die |= {
                 actor.id
                 for actor in self.world.state.actors.values()
                 if actor.parent == task_id
-                and actor.client.id == worker.id  # not in an attempt elsewhere, which had ended
+                and actor.client is record.client  # an earlier attempt's live on, as their maker
                 and not actor.options.detached
             }
 
@@ -353,6 +369,7 @@ def check_progress(world: World) -> None:
     state = world.state
     if state.stopping:
         return
+    facts = world.facts
     for task in state.tasks.values():
         if task.worker is not None:
             process = world.workers.get(task.worker.id)
@@ -363,13 +380,18 @@ def check_progress(world: World) -> None:
         world.require(task.cancelled or not orphan, f"{task.id:x} goes on without its driver")
     for worker in state.workers.values():
         world.require(worker.id in world.workers, f"worker {worker.id} has no process")
-        if len(worker.assigned) > 1 and worker.actor is None and not worker.taking_back:
+        # A direct call may have ended, and its caller is yet to say so.
+        ahead = sum(not task.direct for task in worker.assigned.values()) > 1
+        if ahead and worker.actor is None and not worker.taking_back:
             _check_held_ahead(world, worker)
-    facts = world.facts
+        if worker.reclaiming:
+            asked = world.workers[worker.id] in facts.reclaimed
+            world.require(asked, f"worker {worker.id} is to come back, and was not told")
     for task_id in facts.to_cancel:
         known = state.tasks.get(task_id)
         world.require(known is None or known.cancelled, f"{task_id:x} is not cancelled")
     facts.to_cancel.clear()
+    facts.killed_now.clear()
     for actor_id in facts.to_die:
         actor = state.actors.get(actor_id)
         dead = actor is None or actor.state is ActorState.DEAD

@@ -48,6 +48,10 @@ class UserRaised(Exception):
         self.retryable = retryable
 
 
+class GaveUp(Exception):
+    """What user code waits for will never come."""
+
+
 class ExitActor(BaseException):
     """User code ends its actor."""
 
@@ -156,6 +160,7 @@ class Client:
         self.spare_segments: list[str] = []
         self.segments_made = 0
         self.directly: Directly | None = None
+        self.given_up: set[int] = set()
 
     def __repr__(self) -> str:
         return f"{self.role}{self.id}"
@@ -293,6 +298,8 @@ class Client:
                 self.spare_segments.extend(message.segments)
             case messages.Streamed():
                 self._streamed(message)
+            case messages.GiveUp():
+                self.given_up.add(message.task_id)
             case messages.Reached() | messages.WayLost():
                 assert self.directly is not None
                 self.directly.take(message)
@@ -350,14 +357,19 @@ class Client:
         timeout_s: float | None = None,
         task_id: int = 0,
     ) -> Generator[float | Wait, bool, bool]:
-        """Wait until `need` of the objects are there, as `get` (with values) or `wait`."""
+        """Wait until `need` of the objects are there, as `get` (with values) or `wait`.
+
+        Raises:
+            GaveUp: they never will be.
+        """
         good = (VALUE, FAILED) if values else (VALUE, FAILED, ANNOUNCED)
         entries = [self.entries[i] for i in ids]
         ask = [i for i, e in zip(ids, entries, strict=True) if e.state not in (VALUE, FAILED)]
         there = len(ids) - len(ask)
         if there >= need:
             return True
-        self.out.append(messages.Get(ask, need - there, task_id, values))
+        bounded = timeout_s is not None
+        self.out.append(messages.Get(ask, need - there, task_id, values, bounded))
         self.flush()
 
         def failed() -> bool:
@@ -371,7 +383,8 @@ class Client:
                     entry.state = PENDING
 
         def enough() -> bool:
-            return failed() or sum(e.state in good for e in entries) >= need
+            given_up = task_id in self.given_up
+            return given_up or failed() or sum(e.state in good for e in entries) >= need
 
         finished = False
         try:
@@ -382,6 +395,9 @@ class Client:
                     entry.state = known[id(entry)]
             if task_id and self.alive and (not finished or failed()):
                 self.post(messages.Unblock(task_id))
+        if task_id in self.given_up:
+            self.given_up.discard(task_id)
+            raise GaveUp
         return finished
 
 
@@ -575,6 +591,7 @@ class Worker(Client):
 
     def _side(self, run: messages.Run) -> Generator[float | Wait, bool, None]:
         yield from self._run(run)
+        self.flush_sometimes()
         if self.exiting:
             self.flush()
             self.die(code=0)

@@ -20,6 +20,7 @@ from .processes import (
     Crash,
     Entry,
     ExitActor,
+    GaveUp,
     Interrupted,
     StreamEnd,
     Thread,
@@ -176,6 +177,8 @@ class Programs:
             if driver.alive:
                 waiting = [f"{i:x}" for i, e in driver.entries.items() if e.state == PENDING]
                 self.world.require(driver.satisfied, f"{driver} still waits for {waiting[:8]}")
+                endless = [f"{i:x}" for i, s in driver.streams.items() if not s.closed | s.ended]
+                self.world.require(not endless, f"{driver} waits for more items of {endless[:8]}")
 
     def let_go(self, *, everything: bool) -> None:
         """Drop every ref and handle; end the actors that need none."""
@@ -797,6 +800,8 @@ class Programs:
             if handles:
                 child = self.call(worker, rng.choice(handles), refs, depth=depth, parent=task_id)
                 refs += [i for i in range(child, child + 3) if i in worker.entries]
+            elif worker.actor is not None and rng.random() < 0.5:
+                yield from self._knot(worker, run, depth)
         elif step == "actor":
             actor_id = yield from self.create(worker, refs, depth=depth, parent=task_id)
             if actor_id:
@@ -812,6 +817,24 @@ class Programs:
             yield from self._pause(worker, run, self._some(refs, 2), rng.choice([0.0, 0.003, 0.05]))
         elif step == "cancel" and self.wild and clean:
             worker.post(messages.Cancel(rng.choice(clean), rng.random() < 0.3))
+
+    def _knot(self, worker: Worker, run: messages.Run, depth: int) -> Steps:
+        """An actor that runs one call at a time calls itself, and waits: for ever, if not told."""
+        if self.actors[worker.own_handle].out_of_order:
+            return
+        child = self.call(worker, worker.own_handle, [], deps=[], depth=depth, parent=run.task_id)
+        if child not in worker.entries:  # there is none, or it returns nothing
+            return
+        self.world.facts.knots.add(run.task_id)
+        try:
+            yield from worker.wait([child], 1, values=True, task_id=run.task_id)
+        except GaveUp:
+            options = worker.known_options[run.options_id]
+            raise UserRaised(retryable=options.retry_exceptions) from None
+        finally:
+            self.world.facts.knots.discard(run.task_id)
+            if worker.alive:
+                worker.drop(child)
 
     def _get(self, worker: Worker, run: messages.Run, refs: list[int], clean: list[int]) -> Steps:
         rng = self.world.random

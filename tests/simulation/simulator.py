@@ -16,7 +16,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.core import messages, resources
+from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.scheduler import commands
 from burrow_jupyter.core.scheduler.proof import check
 from burrow_jupyter.core.scheduler.state import Settings
@@ -156,15 +156,18 @@ class World:
             return
         if order.task_id:
 
-            def stop() -> None:
-                known = order.task_id in self.scheduler.state.tasks
-                if known and worker.journal_running == order.task_id:
+            def stop(*, deaf: bool = True) -> None:
+                task = self.scheduler.state.tasks.get(order.task_id)
+                record = task.worker if task is not None else None
+                if record is None or record.id != worker.number:
+                    return
+                running = worker.journal_running
+                if running == order.task_id or (deaf and running not in record.assigned):
                     worker.die(signal=9)
 
-            if order.grace_s:
-                self.after(order.grace_s + self.delay(), stop)
-            else:
-                stop()
+            if not order.grace_s:
+                stop(deaf=False)
+            self.after((order.grace_s or limits.STOP_GRACE_S) + self.delay(), stop)
         else:
             self.after(order.grace_s + self.delay(), lambda: worker.die(signal=9))
 

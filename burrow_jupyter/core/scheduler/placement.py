@@ -146,11 +146,21 @@ def dispatch(state: State) -> None:
         if kept is not None and kept.until > state.reserved_until:
             state.reserved_until = kept.until
             state.commands.append(WakeAt(kept.until))
-        for queue in _oldest_first(state) if len(waiting) > 1 else list(waiting):
-            if kept is None or not kept.holds_back(queue):
-                _feed(state, queue)
-            if not queue.tasks:
-                del waiting[queue]
+        queues = _oldest_first(state) if len(waiting) > 1 else list(waiting)
+        while queues:
+            held_back = []
+            for queue in queues:
+                if kept is not None and kept.holds_back(queue):
+                    held_back.append(queue)
+                else:
+                    _feed(state, queue)
+                if not queue.tasks:
+                    del waiting[queue]
+            if len(held_back) == len(queues):
+                break
+            queues = held_back
+            # What something was kept for may have been given to a worker just now.
+            kept = reserved(state) if held_back else None
     if state.held_ahead and not state.fetch_at:
         _fetch_at(state, state.now + limits.TAKE_BACK_AFTER_S)
     if state.lent and (waiting or state.unplaced):

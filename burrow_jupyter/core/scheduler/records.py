@@ -190,7 +190,7 @@ class TaskRecord:
         self.waits: list[GetRecord] | None = None  # that block it, while it is BLOCKED
         self.actor: ActorRecord | None = None
         self.method = ""
-        self.rode = False  # it was sent behind the maker of its argument, which is tried once
+        self.rode = False  # it was sent behind the maker of its argument, or given back: not again
         self.direct = False  # its caller sent it to its worker, which may have answered itself
         self.unclear = False  # it was sent so, and who has it now its caller will say
         self.retries = 0  # of an actor's call, when the actor crashes or the call raises

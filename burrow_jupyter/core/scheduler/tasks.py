@@ -374,6 +374,7 @@ def on_returned(state: State, worker: WorkerRecord, task_ids: list[int]) -> None
         if task is None:
             continue
         placement.unassign(state, worker, task)
+        task.rode = True  # what was sent to ride behind it meanwhile is given back at its turn
         if task.cancelled:
             fail(state, task, Cancelled(task.id, task.options.name))
         else:
