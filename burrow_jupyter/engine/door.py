@@ -205,12 +205,14 @@ class Door:
         self._client.hot = None
         return call
 
-    def refuse(self, task_id: int) -> None:
-        """Leave a call to the head: it does not run here."""
+    def refuse(self, task_id: int) -> bool:
+        """Leave a call to the head: it does not run here. Say whether it was ours to leave."""
         told = self._tell(task_id)
-        if told is not None:
-            self._client.unsent.insert(0, msgspec.structs.replace(told, refused=True))
-            self._client.flush()
+        if told is None:
+            return False
+        self._client.unsent.insert(0, msgspec.structs.replace(told, refused=True))
+        self._client.flush()
+        return True
 
     def reclaim(self) -> None:
         """Take nothing more from whoever has borrowed us; what is here the head gets to know."""

@@ -282,8 +282,9 @@ class Worker:
             except IndexError:
                 break
             if type(message) is messages.Run:
-                returned.append(message.task_id)
-                self.door.adopt(message.task_id)
+                # What the head did not send may be nobody's to it: refused, it is begun anew.
+                if not self.door.refuse(message.task_id):
+                    returned.append(message.task_id)
                 self._discard(message)
             else:
                 kept.append(message)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from burrow_jupyter.core import messages
+from burrow_jupyter.core.framing import FrameBuffer
 from burrow_jupyter.engine import transport, ways
 from burrow_jupyter.engine.client import Client
 from burrow_jupyter.engine.door import GUESTS_MAX, Door
@@ -40,6 +41,11 @@ class Bench:
     def tell(self, *batch: Any) -> None:
         """Say something as the head does: at once."""
         self.head.sendall(transport.encode_frame(list(batch)))
+
+    def said(self) -> list[Any]:
+        """Return what the worker has said to the head."""
+        frames = FrameBuffer().feed(self.head.recv(100_000))
+        return [m for frame in frames for m in transport.decode_from_client(frame)]
 
     def call(self, way: socket.socket, task_id: int) -> None:
         """Call as a driver does."""
@@ -82,6 +88,20 @@ def test_so_it_does_where_the_head_has_named_the_key_before(bench: Bench):
     bench.tell(messages.Run(3, 1, 1))
 
     assert bench.heard(3) == [1, 2, 3]
+    way.close()
+
+
+def test_a_call_that_is_given_back_is_begun_anew_by_the_head(bench: Bench):
+    way = ways.connect(door_of(bench.client.info["directory"], WORKER), KEY)
+    bench.call(way, 1)
+    bench.tell(messages.Admit(DRIVER, KEY, False), messages.Run(2, 1, 1))
+    bench.heard(2)
+
+    assert bench.door.refuse(1)
+    assert not bench.door.refuse(2)  # the head's own: to be returned
+
+    told = [m for m in bench.said() if isinstance(m, messages.Direct)]
+    assert [(m.task_id, m.refused) for m in told] == [(1, True)]
     way.close()
 
 

@@ -103,11 +103,17 @@ class Desk:
         if known and (call.actor_id or way.driver.id == self.borrower):
             self.running = run.task_id
             return True
-        told = self._tell(run.task_id)
-        if told is not None:
-            self.worker.out.insert(0, msgspec.structs.replace(told, refused=True))
-            self.worker.flush()
+        self.refuse(run.task_id)
         return False
+
+    def refuse(self, task_id: int) -> bool:
+        """Leave a call to the head; say whether it was ours to leave."""
+        told = self._tell(task_id)
+        if told is None:
+            return False
+        self.worker.out.insert(0, msgspec.structs.replace(told, refused=True))
+        self.worker.flush()
+        return True
 
     def answered(self, done: messages.Done) -> bool:
         """Answer directly, or have the head hear of the call."""

@@ -508,11 +508,10 @@ class Worker(Client):
                 super().take(message)
 
     def _give_back(self) -> None:
-        returned = [m for m in self.inbox if isinstance(m, messages.Run)]
-        for run in returned:
-            self.desk.adopt(run.task_id)
+        runs = [m for m in self.inbox if isinstance(m, messages.Run)]
         self.inbox = deque(m for m in self.inbox if not isinstance(m, messages.Run))
-        for run in returned:
+        returned = [run for run in runs if not self.desk.refuse(run.task_id)]
+        for run in runs:
             self._discard(run)
         self.out.append(messages.Returned([run.task_id for run in returned]))
         self.flush()
