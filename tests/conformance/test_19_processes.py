@@ -92,6 +92,17 @@ def test_19_4_idle_workers_are_few_after_a_burst():
     wait_until(lambda: len(burrow.workers()) <= 6, 20, "the extra workers to end")
 
 
+def test_19_4_a_hundred_parents_on_two_cpus_are_not_a_hundred_processes():
+    @burrow.remote
+    def pids(depth):
+        below = burrow.get(pids.remote(depth - 1)) if depth else set()
+        return below | {os.getpid()}
+
+    seen = burrow.get([pids.remote(2) for _ in range(100)])
+
+    assert len(set().union(*seen)) < 30
+
+
 def variables(*names):
     return [os.environ.get(name) for name in names]
 

@@ -76,6 +76,21 @@ def test_waits_may_be_nested(one):
     assert one.free() == 1
 
 
+def test_what_a_blocked_task_waits_for_comes_before_what_was_there_first(one):
+    driver = one.driver()
+    parents = [driver.submit("parent") for _ in range(3)]
+    worker = one.worker_of(parents[0])
+    made = worker.submit("child", parent=parents[0])
+    depends = worker.submit("child", made, parent=parents[0])
+
+    worker.get(depends, task=parents[0])
+
+    assert one.running() == [parents[0], made]
+    one.end(made)  # its worker goes on with what is ready at that moment
+    one.end(parents[1])
+    assert one.running() == [parents[0], depends]
+
+
 def test_after_its_wait_a_task_goes_on_and_nothing_new_begins_until_there_is_room(one):
     driver = one.driver()
     parent = driver.submit("parent")

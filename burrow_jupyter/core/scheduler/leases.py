@@ -24,7 +24,7 @@ from burrow_jupyter.core.scheduler.transitions import (
 )
 
 if TYPE_CHECKING:
-    from burrow_jupyter.core.scheduler.records import GetRecord
+    from burrow_jupyter.core.scheduler.records import GetRecord, ObjectRecord
     from burrow_jupyter.core.scheduler.state import State
 
 
@@ -119,6 +119,25 @@ def block(state: State, task: TaskRecord, getter: GetRecord) -> None:
                 state.free[name] += units
     take_back(state, worker)
     state.worker_changed(worker)
+
+
+def hurry(state: State, records: list[ObjectRecord]) -> None:
+    """Have what a blocked task waits for run before what was there first.
+
+    The blocked one keeps its process until then. In the order of submission a thousand
+    parents would all begin, and all be blocked, before the first child of one of them runs.
+    """
+    pending = records.copy()
+    while pending:
+        task = pending.pop().task
+        if task is None or task.urgent:
+            continue
+        task.urgent = True
+        if task.state is TaskState.WAITING:
+            pending += [state.objects[object_id] for object_id in task.deps]
+        elif task.state is TaskState.READY:
+            # It stays where it was in the queue, too, and is skipped there.
+            state.queue_of[task.options_id].tasks.appendleft(task)
 
 
 def satisfied(state: State, task: TaskRecord, getter: GetRecord) -> None:

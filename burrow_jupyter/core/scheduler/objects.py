@@ -328,6 +328,7 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
             record.getters.append(getter)
     if task is not None:
         leases.block(state, task, getter)
+        leases.hurry(state, pending)
     if by is not None and by.worker is not None and by.worker.client is client:
         getter.by, getter.since, getter.records = by, state.now, pending
         if not message.bounded:

@@ -146,6 +146,7 @@ class TaskRecord:
         "submitted_at",
         "taken",
         "unclear",
+        "urgent",
         "waits",
         "worker",
     )
@@ -182,6 +183,7 @@ class TaskRecord:
         self.missing = 0  # arguments that are not ready
         self.attempt = 1
         self.cancelled = False
+        self.urgent = False  # a task that is blocked waits for it
         self.forced = False  # cancelled by force: its process ends if it runs
         self.worker: WorkerRecord | None = None
         self.ran_on = 0  # the worker that had it last
@@ -339,14 +341,14 @@ PLAIN_ENV: EnvKey = ((), "")
 
 
 class ShapeQueue:
-    """Ready tasks of one resource shape and environment, oldest first."""
+    """Ready tasks of one resource shape and environment: what blocked tasks need, the oldest."""
 
     __slots__ = ("env", "leased", "roomy", "shape", "starting", "tasks")
 
     def __init__(self, shape: resources.Shape, env: EnvKey) -> None:
         self.shape = shape
         self.env = env
-        self.tasks: deque[TaskRecord] = deque()  # cancelled ones are skipped when popped
+        self.tasks: deque[TaskRecord] = deque()  # those not READY are skipped when popped
         self.leased: dict[int, WorkerRecord] = {}
         self.starting = 0  # of those leased: STARTING, each will come for one task
         self.roomy: dict[int, WorkerRecord] = {}  # those that perhaps may hold more ahead

@@ -158,7 +158,7 @@ def argument_ready(state: State, task: TaskRecord) -> None:
     if task.state is TaskState.READY:
         return
     move_task(state, task, TaskEvent.ARGUMENTS_READY)
-    placement.enqueue(state, task)
+    placement.enqueue(state, task, front=task.urgent)
 
 
 def upstream(task: TaskRecord, failure: Failure) -> Failure:
