@@ -224,14 +224,17 @@ def _wait_mixed(
         ]
 
     ready = look()
-    while sum(ready) < num_returns:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            break
-        # Bounded looks: refs and streams have no common wake-up.
-        pause = 0.005 if left is None else min(left, 0.005)
-        backend.wait_for(lambda: False, pause)
-        ready = look()
+    if sum(ready) < num_returns and timeout != 0:
+        made = [r.completed() if isinstance(r, ObjectRefGenerator) else r for r in refs]
+        with backend.paused([ref.id for ref in made]):
+            while sum(ready) < num_returns:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    break
+                # Bounded looks: refs and streams have no common wake-up.
+                pause = 0.005 if left is None else min(left, 0.005)
+                backend.wait_for(lambda: False, pause)
+                ready = look()
     return _split(refs, ready, num_returns)
 
 

@@ -265,6 +265,10 @@ def _Orphan(object_id: int, session: int) -> ObjectRef[Any]:  # noqa: N802  # it
     return ObjectRef(object_id, gone)
 
 
+SOON_S = 0.002
+"""A task that waits for an item no longer than this keeps its CPU."""
+
+
 class ObjectRefGenerator:
     """The items of a generator task, one ref after the other, as they are yielded.
 
@@ -341,7 +345,9 @@ class ObjectRefGenerator:
             if self._items or self._ended:
                 return
             self._wakers.append(arrived.set)
-        self._backend.wait_for(arrived.is_set)
+        if not self._backend.wait_for(arrived.is_set, SOON_S):
+            with self._backend.paused([self._done_ref.id]):
+                self._backend.wait_for(arrived.is_set)
 
     def __aiter__(self) -> ObjectRefGenerator:
         return self
@@ -366,7 +372,8 @@ class ObjectRefGenerator:
                         )
 
                 self._wakers.append(wake)
-            await future
+            with self._backend.paused([self._done_ref.id]):
+                await future
 
     def completed(self) -> ObjectRef[Any]:
         """Return a ref that is ready when the task is done, and raises its error."""

@@ -10,6 +10,7 @@ own that could crash, be interrupted or be killed in the middle.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import secrets
 import sys
@@ -639,6 +640,10 @@ class InlineBackend:
     ) -> list[bool]:
         """Everything is ready."""
         return [True] * len(ids)
+
+    def paused(self, object_ids: Sequence[int]) -> contextlib.nullcontext[None]:
+        """Nobody could use a CPU that is lent."""
+        return contextlib.nullcontext()
 
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Say whether it is so; nothing arrives that could change it."""

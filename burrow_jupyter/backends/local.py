@@ -33,6 +33,7 @@ from burrow_jupyter.engine.direct import Direct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.core.options import TaskOptions
@@ -383,6 +384,10 @@ class LocalBackend:
         task_id = _awaiting_task()
         if task_id:
             self.client.post(messages.Unblock(task_id))
+
+    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
+        """Lend the running task's CPU; see `Backend.paused`."""
+        return self.client.paused(_awaiting_task(), object_ids)
 
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""

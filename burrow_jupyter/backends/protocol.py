@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
@@ -183,6 +184,13 @@ class Backend(Protocol):
 
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait until `done()`, which something that arrives makes true; say whether it is."""
+
+    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
+        """Lend the CPU of the running task while it waits for more than objects.
+
+        Args:
+            object_ids: results of the tasks that it waits for; they come first.
+        """
 
     def end_stream(self, task_id: int) -> None:
         """Nobody wants more of a generator's items; callable from `__del__`."""

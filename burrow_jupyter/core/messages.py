@@ -373,7 +373,17 @@ class Here(Message, tag=47):
 
 
 class Paused(Message, tag=46):
-    """The task waits for its user, in a debugger: its CPU goes to others until `Unblock`."""
+    """The task waits for something else than objects: a line of its user's, an item of a stream.
+
+    Its CPU goes to others until `Resumed`; the tasks that make `object_ids` come first.
+    """
+
+    task_id: int
+    object_ids: list[int] = []
+
+
+class Resumed(Message, tag=44):
+    """What the task has `Paused` for, once, is there."""
 
     task_id: int
 
@@ -661,6 +671,7 @@ ClientToHead = (
     | Debugged
     | Prepared
     | Paused
+    | Resumed
     | Here
     | ForgetFailures
     | Reach

@@ -48,7 +48,7 @@ from burrow_jupyter.engine.shield import Shield
 from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.engine.direct import Direct
@@ -614,6 +614,25 @@ class Client:
         finally:
             if shielded:
                 self.shield.leave()
+
+    @contextlib.contextmanager
+    def paused(self, task_id: int, object_ids: Sequence[int] = ()) -> Iterator[None]:
+        """Lend the CPU of a task that waits for something else than objects.
+
+        Args:
+            task_id: of the task; 0 lends nothing.
+            object_ids: results of the tasks that it waits for; they come first.
+        """
+        if not task_id:
+            yield
+            return
+        self.unsent.append(messages.Paused(task_id, list(object_ids)))
+        self.flush()
+        try:
+            yield
+        finally:
+            self.unsent.append(messages.Resumed(task_id))
+            self.flush()
 
     def _send_news(self) -> None:
         """Send what was left to be sent, before we wait. That refs have died may wait itself."""

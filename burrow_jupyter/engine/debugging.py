@@ -83,12 +83,8 @@ class _AtBreakpoint(Conversation):
     """Lends the CPU of its task while it waits for a line."""
 
     def readline(self, size: int | None = -1) -> str:  # type: ignore[override]  # as its base
-        self._client.post(messages.Paused(self.call.task_id))
-        try:
+        with self._client.paused(self.call.task_id):
             return super().readline(size)
-        finally:
-            self._client.post(messages.Unblock(self.call.task_id))
-            self._client.flush()
 
 
 class Debugging:

@@ -544,8 +544,12 @@ class Worker:
             # Tasks are interrupted, and may go on if they catch that; methods are not.
             return taken.get(task_id, 0) < 0 or (now.cancelled and now.actor_id != 0)
 
-        if most:
-            self.client.wait_until(lambda: unwanted() or ahead - taken.get(task_id, 0) < most)
+        def may_go_on() -> bool:
+            return unwanted() or ahead - taken.get(task_id, 0) < most
+
+        if most and not may_go_on():
+            with self.client.paused(0 if now.actor_id else task_id):
+                self.client.wait_until(may_go_on)
         return not unwanted()
 
     def quit(self, error: SystemExit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import threading
@@ -194,6 +195,31 @@ def test_4_9_parents_that_wait_lend_their_cpu():
         return 1 + burrow.get(ready[0])
 
     assert burrow.get([depth.remote(6), depth.remote(6), waits.remote(4)]) == [6, 6, 4]
+
+
+def test_4_9_also_those_that_wait_for_items_of_a_stream():
+    @burrow.remote
+    def count(n):
+        yield from range(n)
+
+    @burrow.remote(num_cpus=2)
+    def by_next():
+        return [burrow.get(ref) for ref in count.remote(3)]
+
+    @burrow.remote(num_cpus=2)
+    def by_wait():
+        (stream,), _ = burrow.wait([count.remote(3)])
+        return [burrow.get(ref) for ref in stream]
+
+    @burrow.remote(num_cpus=2)
+    def by_anext():
+        async def collect():
+            return [await ref async for ref in count.remote(3)]
+
+        return asyncio.run(collect())
+
+    tasks = [by_next, by_wait, by_anext]
+    assert burrow.get([task.remote() for task in tasks]) == [[0, 1, 2]] * 3
 
 
 def test_4_9_an_actor_that_waits_keeps_its_cpu(tmp_path):

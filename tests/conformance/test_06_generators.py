@@ -330,6 +330,18 @@ def test_6_11_the_producer_waits_for_its_consumer(tmp_path):
     assert [burrow.get(ref) for ref in stream] == [1, 2, 3, 4, 5]
 
 
+def test_6_11_a_producer_that_waits_lends_its_cpu():
+    @burrow.remote(num_cpus=2, _generator_backpressure_num_objects=1)
+    def produce():
+        yield from range(3)
+
+    assert [burrow.get(same.options(num_cpus=2).remote(ref)) for ref in produce.remote()] == [
+        0,
+        1,
+        2,
+    ]
+
+
 def test_6_11_dropping_the_stream_releases_the_producer(tmp_path):
     ended = tmp_path / "ended"
 

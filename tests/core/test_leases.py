@@ -91,6 +91,23 @@ def test_what_a_blocked_task_waits_for_comes_before_what_was_there_first(one):
     assert one.running() == [parents[0], depends]
 
 
+def test_a_task_that_pauses_for_two_things_keeps_lending_its_cpu_until_both_are_there(one):
+    driver = one.driver()
+    parent = driver.submit("parent")
+    other = driver.submit("other")
+    worker = one.worker_of(parent)
+    child = worker.submit("child", parent=parent)
+
+    worker.say(messages.Paused(parent, [child]))
+    worker.say(messages.Paused(parent))
+    assert one.running() == [parent, child]
+    worker.say(messages.Resumed(parent))
+    assert driver.state_of(parent) == "blocked"
+    worker.say(messages.Resumed(parent))
+    assert driver.state_of(parent) == "running"
+    assert other not in one.running()
+
+
 def test_after_its_wait_a_task_goes_on_and_nothing_new_begins_until_there_is_room(one):
     driver = one.driver()
     parent = driver.submit("parent")

@@ -140,6 +140,14 @@ def hurry(state: State, records: list[ObjectRecord]) -> None:
             state.queue_of[task.options_id].tasks.appendleft(task)
 
 
+def resume(state: State, task: TaskRecord) -> None:
+    """The task waits no more for one thing that was no object."""
+    for getter in task.waits or ():
+        if not getter.records:
+            satisfied(state, task, getter)
+            return
+
+
 def satisfied(state: State, task: TaskRecord, getter: GetRecord) -> None:
     """What one `get` of a task waited for is there."""
     getter.task = None

@@ -359,6 +359,14 @@ def _paused(state: State, client: ClientRecord, message: messages.Paused) -> Non
     task = state.tasks.get(message.task_id)
     if task is not None and task.worker is _worker_of(client) and task.actor is None:
         leases.block(state, task, GetRecord(client, 1, task, values=False))
+        objects_by_id = state.objects
+        leases.hurry(state, [objects_by_id[i] for i in message.object_ids if i in objects_by_id])
+
+
+def _resumed(state: State, client: ClientRecord, message: messages.Resumed) -> None:
+    task = state.tasks.get(message.task_id)
+    if task is not None and task.worker is _worker_of(client):
+        leases.resume(state, task)
 
 
 _Handler = Callable[[State, ClientRecord, Any], None]
@@ -396,6 +404,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Prepared: _to_drivers,
     messages.ForgetFailures: _forget_failures,
     messages.Paused: _paused,
+    messages.Resumed: _resumed,
     messages.Here: lambda state, client, m: queries.on_here(state, m),
     messages.Reach: direct.on_reach,
     messages.Direct: direct.on_direct,
