@@ -139,6 +139,36 @@ class _Early(list[messages.Streamed]):
     __call__ = list.append
 
 
+class _Arrival:
+    """Calls back once when an object's value is here.
+
+    No closure that registers itself again: one that knows itself would stay, with all that it
+    knows, until a garbage collection, which an idle worker never makes.
+    """
+
+    __slots__ = ("_client", "_entry", "_object_id", "_once")
+
+    def __init__(
+        self, client: Client, object_id: int, entry: Entry, callback: Callable[[], None]
+    ) -> None:
+        self._client = client
+        self._object_id = object_id
+        self._entry = entry
+        self._once = [callback]
+
+    def __call__(self) -> None:
+        """Something was heard of the object."""
+        entry, client = self._entry, self._client
+        if entry.state in (VALUE, FAILED):
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self._once.pop()()
+            return
+        client.add_callback(entry, self)
+        if entry.state == ANNOUNCED:
+            client.unsent.append(messages.Get([self._object_id], 1, 0))
+            client.kick()
+
+
 class Client:
     """One connection. All public methods may be called from any thread."""
 
@@ -1011,22 +1041,11 @@ class Client:
         The value is here by then. The task that is named waits for it and lends its CPU.
         """
         entry = self.entries[object_id]
-        once = [callback]
-
-        def arrived() -> None:
-            if entry.state in (VALUE, FAILED):
-                with contextlib.suppress(IndexError):  # another thread was faster
-                    once.pop()()
-                return
-            self._add_callback(entry, arrived)
-            if entry.state == ANNOUNCED:
-                self.unsent.append(messages.Get([object_id], 1, 0))
-                self.kick()
-
         if entry.state in (VALUE, FAILED):
             callback()
             return
-        self._add_callback(entry, arrived)
+        arrived = _Arrival(self, object_id, entry, callback)
+        self.add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
             self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True))
         self.flush()
@@ -1034,7 +1053,8 @@ class Client:
         if entry.state in (VALUE, FAILED):
             arrived()  # it came between the look and the entry in the list
 
-    def _add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
+    def add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
+        """Call back when something is heard of an object."""
         # Other threads do the same, and one that reads takes the list away, all without a lock: an
         # interrupt could leave it locked. Each step is whole, and who has come too late sees it.
         awaited, key = self._awaited, id(entry)

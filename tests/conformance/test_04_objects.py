@@ -328,6 +328,34 @@ def test_4_12_a_ref_held_by_a_traceback_counts():
     wait_until(lambda: count_objects() == 0, 5, "the object to go with the traceback")
 
 
+@pytest.fixture
+def no_collection():
+    """Only counting frees what is left."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_4_12_an_error_that_was_handled_holds_no_refs(no_collection):
+    ref = fail.remote([burrow.put(1)])
+    try:
+        burrow.get(ref)
+    except Mine:
+        pass
+
+    del ref
+    wait_until(lambda: not burrow.objects(), 5, "the refs to be forgotten")
+
+
+def test_4_12_what_was_awaited_needs_no_collection_to_be_freed(no_collection):
+    async def adds():
+        return [await add.remote(n) for n in range(3)]
+
+    assert asyncio.run(adds()) == [1, 2, 3]
+    wait_until(lambda: not burrow.objects(), 5, "the objects to be freed")
+
+
 def test_4_12_results_that_nobody_holds_are_freed():
     for _ in range(20):
         add.remote(1)
