@@ -202,7 +202,7 @@ class ActorClass:
         msg = f"the actor class {self.__dict__.get('_name')} has no attribute {name!r}"
         raise AttributeError(msg)
 
-    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle:
+    def remote(self, /, *args: Any, **kwargs: Any) -> ActorHandle:
         """Make an actor; return its handle at once, before its constructor has run.
 
         Raises:
@@ -347,7 +347,7 @@ class ActorMethod:
         msg = f"a method of an actor is not called directly: use .{self._name}.remote(...)"
         raise TypeError(msg)
 
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
+    def remote(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method; return a ref to its result at once.
 
         Calls of one caller on one actor run one by one, in the order of submission.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from burrow_jupyter.api import context
@@ -20,18 +21,18 @@ T = TypeVar("T")
 
 
 @overload
-def get(refs: ObjectRef[T], *, timeout: float | None = None) -> T: ...
+def get(object_refs: ObjectRef[T], *, timeout: float | None = None) -> T: ...
 @overload
-def get(refs: Sequence[ObjectRef[T]], *, timeout: float | None = None) -> list[T]: ...
-def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
+def get(object_refs: Sequence[ObjectRef[T]], *, timeout: float | None = None) -> list[T]: ...
+def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bool = False) -> Any:
     """Wait for objects and return their values.
 
     Large arrays are views of shared memory, not copies; writing to them stays local.
 
     Args:
-        refs: one ref, or a list of refs (duplicates allowed; `[]` gives `[]`).
-        timeout: seconds; 0 looks and does not wait, `None` waits for ever. A timeout
-            cancels nothing.
+        object_refs: one ref, or a list of refs (duplicates allowed; `[]` gives `[]`).
+        timeout: seconds; 0 looks and does not wait, `None` (or -1) waits for ever. A
+            timeout cancels nothing.
 
     Returns:
         The value, or the list of values in the order asked.
@@ -44,29 +45,31 @@ def get(refs: Any, *, timeout: float | None = None, _use_object_store: bool = Fa
 
     Source: Ray 2.60 `ray.get`.
     """
-    if type(refs) is ObjectRef or isinstance(refs, ObjectRef):
-        ids = [refs.id]
-        backend = refs._backend  # noqa: SLF001  # the API's own
+    if type(object_refs) is ObjectRef or isinstance(object_refs, ObjectRef):
+        ids = [object_refs.id]
+        backend = object_refs._backend  # noqa: SLF001  # the API's own
         if context._context.backend is not backend or backend.closed:  # noqa: SLF001  # hot path
-            check_session(refs)
+            check_session(object_refs)
         single = True
-    elif isinstance(refs, list):
-        if not refs:
+    elif isinstance(object_refs, list):
+        if not object_refs:
             return []
-        ids = _ids_of(refs, "get")
+        ids = _ids_of(object_refs, "get")
         backend = context.backend()
         single = False
-    elif isinstance(refs, ObjectRefGenerator):
-        return refs
+    elif isinstance(object_refs, ObjectRefGenerator):
+        return object_refs
     else:
         msg = (
-            f"get() takes an ObjectRef or a list of them, got {type(refs).__name__}; "
+            f"get() takes an ObjectRef or a list of them, got {type(object_refs).__name__}; "
             "a value needs no get()"
         )
         raise ValueError(msg)
     if timeout is not None and timeout < 0:
-        msg = f"timeout must not be negative, got {timeout!r}"
-        raise ValueError(msg)
+        if timeout != -1:
+            msg = f"timeout must not be negative, got {timeout!r}"
+            raise ValueError(msg)
+        timeout = None  # as in Ray
     try:
         values = backend.get(ids, timeout)
     except Failed as failed:
@@ -107,11 +110,12 @@ def _ids_of(refs: Sequence[Any], verb: str) -> list[int]:
     return ids
 
 
-def put(value: T) -> ObjectRef[T]:
+def put(value: T, *, _owner: Any = None) -> ObjectRef[T]:
     """Store a value once, to be shared by many tasks; return a ref to it.
 
     Args:
         value: anything picklable; a snapshot is taken now.
+        _owner: accepted; the head owns every object, whoever made it.
 
     Raises:
         TypeError: the value is a ref already, or cannot be pickled.
@@ -126,7 +130,7 @@ def put(value: T) -> ObjectRef[T]:
 
 
 def wait(
-    refs: Any,
+    ray_waitables: Any,
     *,
     num_returns: int = 1,
     timeout: float | None = None,
@@ -135,7 +139,7 @@ def wait(
     """Wait until some of the objects are ready; failed ones count as ready.
 
     Args:
-        refs: refs (and generators), without duplicates.
+        ray_waitables: refs (and generators), without duplicates.
         num_returns: how many to wait for.
         timeout: seconds; what is ready by then is returned, without exception.
         fetch_local: accepted; on one machine objects are local.
@@ -150,6 +154,7 @@ def wait(
 
     Source: Ray 2.60 `ray.wait`.
     """
+    refs = ray_waitables
     if not isinstance(refs, list):
         msg = f"wait() takes a list of ObjectRefs, got {type(refs).__name__}"
         raise TypeError(msg)
@@ -167,7 +172,7 @@ def wait(
     if len(set(ids)) != len(ids):
         msg = "wait() takes each ref once; the list has duplicates"
         raise ValueError(msg)
-    _check_count(num_returns, len(ids))
+    num_returns = _checked_count(num_returns, len(ids))
     backend = context.backend()
     at = backend.ready_among(ids, num_returns)
     if at is not None:
@@ -182,13 +187,16 @@ def wait(
     return _split(refs, ready, num_returns)
 
 
-def _check_count(num_returns: Any, count: int) -> None:
-    if not isinstance(num_returns, int) or isinstance(num_returns, bool):
+def _checked_count(num_returns: Any, count: int) -> int:
+    try:
+        wanted = operator.index(num_returns)  # also NumPy's whole numbers
+    except TypeError:
         msg = f"num_returns must be an int, got {num_returns!r}"
-        raise TypeError(msg)
-    if not 1 <= num_returns <= count:
-        msg = f"num_returns must be between 1 and the number of refs ({count}), got {num_returns}"
+        raise TypeError(msg) from None
+    if not 1 <= wanted <= count:
+        msg = f"num_returns must be between 1 and the number of refs ({count}), got {wanted}"
         raise ValueError(msg)
+    return wanted
 
 
 def _split(refs: list[Any], ready: list[bool], most: int) -> tuple[list[Any], list[Any]]:
@@ -208,7 +216,7 @@ def _wait_mixed(
     if len({id(ref) for ref in refs}) != len(refs):
         msg = "wait() takes each ref once; the list has duplicates"
         raise ValueError(msg)
-    _check_count(num_returns, len(refs))
+    num_returns = _checked_count(num_returns, len(refs))
     plain = [ref for ref in refs if not isinstance(ref, ObjectRefGenerator)]
     ids = _ids_of(plain, "wait")
     backend = context.backend()
@@ -238,14 +246,14 @@ def _wait_mixed(
     return _split(refs, ready, num_returns)
 
 
-def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
+def cancel(ray_waitable: Any, *, force: bool = False, recursive: bool = True) -> None:
     """Cancel the task that makes an object; returns at once.
 
     A task that waits never runs; one that runs gets a KeyboardInterrupt. Finished tasks
     and objects from `put` are left as they are.
 
     Args:
-        ref: of the task.
+        ray_waitable: a ref of the task, or its generator.
         force: kill the worker process instead of interrupting the task.
         recursive: also cancel what the task has submitted.
 
@@ -255,6 +263,7 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
 
     Source: Ray 2.60 `ray.cancel`; differs: `time.sleep` is interrupted, too.
     """
+    ref = ray_waitable
     if isinstance(ref, ObjectRefGenerator):
         ref = ref.completed()
     if not isinstance(ref, ObjectRef):

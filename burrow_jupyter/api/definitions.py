@@ -190,7 +190,7 @@ def method_options(
         retry_exceptions=retry_exceptions,
         retry_types=types,
         timeout_s=float(given.get("timeout", 0.0)),
-        backpressure=given.get("_generator_backpressure_num_objects", 0),
+        backpressure=max(0, given.get("_generator_backpressure_num_objects", 0)),
         concurrency_group=given.get("concurrency_group", ""),
         generator=generator,
     )

@@ -42,8 +42,20 @@ IGNORED = frozenset(
         "_temp_dir",
         "_memory",
         "_metrics_export_port",
+        "_node_ip_address",
         "_node_name",
         "_enable_object_reconstruction",
+        "_driver_object_store_memory",
+        "_plasma_directory",
+        "_redis_password",
+        "_redis_username",
+        "_skip_env_hook",
+        "cgroup_path",
+        "enable_resource_isolation",
+        "object_spilling_directory",
+        "proxy_server_url",
+        "system_reserved_cpu",
+        "system_reserved_memory",
     }
 )
 """Keywords of Ray's `init` that mean nothing on one machine, and are accepted."""
@@ -128,6 +140,7 @@ def init(
     infeasible: str = "raise",
     mode: str = "local",
     log_to_driver: bool | None = None,
+    local_mode: bool = False,
     **other: Any,
 ) -> BurrowContext:
     """Start a burrow behind this process; calling it is optional.
@@ -149,6 +162,7 @@ def init(
         mode: "local": worker processes; "inline": each call runs at once in this process,
             for debugging.
         log_to_driver: `False`: what tasks print is not shown; what they display is.
+        local_mode: Ray's word for `mode="inline"`.
         other: keywords that Ray knows and that mean nothing here are accepted.
 
     Returns:
@@ -163,12 +177,13 @@ def init(
     """
     unknown = [name for name in other if name not in IGNORED]
     if unknown:
-        hint = '; say mode="inline"' if unknown[0] == "local_mode" else ""
-        msg = f"init() has no argument {unknown[0]!r}{hint}"
+        msg = f"init() has no argument {unknown[0]!r}"
         raise RuntimeError(msg)
     if address not in (None, "local", "auto"):
         msg = f"init(address={address!r}): only this machine can be used; leave address out"
         raise ValueError(msg)
+    if local_mode:
+        mode = "inline"
     for name, value, known in (
         ("mode", mode, ("local", "inline")),
         ("infeasible", infeasible, ("raise", "wait")),

@@ -66,7 +66,7 @@ class RemoteFunction(Generic[P, T]):
         )
         raise TypeError(msg)
 
-    def remote(self, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[T]:
+    def remote(self, /, *args: P.args, **kwargs: P.kwargs) -> ObjectRef[T]:
         """Submit a call; return a ref to its result at once.
 
         The arguments are checked here as in a local call. A ref among them is waited for
@@ -212,7 +212,7 @@ def _task_options(function: Any, name: str, given: dict[str, Any]) -> TaskOption
         # Device memory comes back only with the process (Ray's default, too).
         max_calls=given.get("max_calls", 1 if gpus else 0),
         timeout_s=float(given.get("timeout", 0.0)),
-        backpressure=given.get("_generator_backpressure_num_objects", 0),
+        backpressure=max(0, given.get("_generator_backpressure_num_objects", 0)),
         env_vars=env_vars,
         working_dir=directory,
         generator=generator,

@@ -114,6 +114,11 @@ def _returns(name: str, value: Any) -> None:
     _at_least(0)(name, value)
 
 
+def _backpressure(name: str, value: Any) -> None:
+    if value != -1:  # as in Ray: none
+        _at_least(1)(name, value)
+
+
 def _text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise _type_error(name, "a str", value)
@@ -222,6 +227,7 @@ TABLE: dict[str, _Option] = {
     "placement_group_bundle_index": _Option(_anything, _BOTH),
     "placement_group_capture_child_tasks": _Option(_anything, _BOTH),
     "label_selector": _Option(_anything, _BOTH),
+    "fallback_strategy": _Option(_anything, _BOTH),
     "enable_task_events": _Option(_flag, _BOTH | _CALL),
     "_metadata": _Option(_anything, _BOTH),
     "_labels": _Option(_anything, _BOTH),
@@ -231,7 +237,7 @@ TABLE: dict[str, _Option] = {
     "retry_exceptions": _Option(_retry_exceptions, _TASK | _CALL),
     "max_calls": _Option(_at_least(0), frozenset({"task"})),
     "timeout": _Option(_seconds, _TASK | _CALL),
-    "_generator_backpressure_num_objects": _Option(_at_least(1), _TASK | _CALL),
+    "_generator_backpressure_num_objects": _Option(_backpressure, _TASK | _CALL),
     "namespace": _Option(check_name, _ACTOR),
     "lifetime": _Option(_lifetime, _ACTOR),
     "get_if_exists": _Option(_flag, _ACTOR),

@@ -50,6 +50,29 @@ def test_bad_arguments_are_named(arguments, error, text):
     assert not burrow.is_initialized()
 
 
+def test_rays_local_mode_is_the_inline_mode():
+    pid = burrow.remote(os.getpid)
+    burrow.init(local_mode=True)
+    assert burrow.get(pid.remote()) == os.getpid()
+    burrow.shutdown()
+
+    burrow.init(num_cpus=1, local_mode=False)
+    assert burrow.get(pid.remote()) != os.getpid()
+
+
+def test_keywords_of_rays_init_that_mean_nothing_here_are_accepted():
+    burrow.init(
+        num_cpus=1,
+        include_dashboard=False,
+        object_spilling_directory="/nowhere",
+        enable_resource_isolation=False,
+        _node_ip_address="127.0.0.1",
+        _system_config={"max_direct_call_object_size": 100},
+    )
+
+    assert burrow.get(same.remote(1)) == 1
+
+
 def test_ten_sessions_in_a_row():
     for _ in range(10):
         burrow.init(num_cpus=1)

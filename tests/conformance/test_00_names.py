@@ -103,8 +103,3 @@ def test_exceptions_of_rays_that_are_caught_can_be_named():
 
     for name in names.split():
         assert issubclass(getattr(burrow.exceptions, name), burrow.exceptions.RayError), name
-
-
-def test_local_mode_says_what_it_is_called_here():
-    with pytest.raises(RuntimeError, match='mode="inline"'):
-        burrow.init(local_mode=True)

@@ -131,6 +131,20 @@ def test_2_3_parameters_may_carry_any_name():
     assert burrow.get(handle.method.remote(method=4, handle=5, name=6)) == [1, 2, 3, 4, 5, 6]
 
 
+def test_2_3_also_the_name_self():
+    @burrow.remote
+    def plain(self, **more):
+        return [self, more]
+
+    @burrow.remote
+    class Keeps:
+        def more(this, **more):  # noqa: N805  # so that `self` is free
+            return more
+
+    assert burrow.get(plain.remote(self=1, a=2)) == [1, {"a": 2}]
+    assert burrow.get(Keeps.remote().more.remote(self=3)) == {"self": 3}
+
+
 def test_2_4_options_leave_the_original_and_keep_what_they_do_not_name():
     @burrow.remote(num_returns=2)
     def two():
@@ -190,6 +204,12 @@ def test_2_5_values_are_checked_at_once(given, error):
 def test_2_5_values_of_actors_are_checked_at_once(given, error):
     with pytest.raises(error, match=next(iter(given))):
         burrow.remote(**given)(Plain)
+
+
+def test_2_5_values_that_mean_nothing_here_are_accepted():
+    given = {"fallback_strategy": [], "label_selector": {"zone": "here"}}
+
+    assert burrow.get(burrow.remote(**given)(plain).remote()) == "plain"
 
 
 def test_2_5_none_means_the_default():

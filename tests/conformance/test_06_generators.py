@@ -358,6 +358,13 @@ def test_6_11_dropping_the_stream_releases_the_producer(tmp_path):
     wait_until(ended.exists, 5, "the producer to end")
 
 
+def test_6_11_minus_one_is_no_back_pressure():
+    stream = count.options(_generator_backpressure_num_objects=-1).remote(5)
+
+    assert burrow.get(stream.completed(), timeout=20) is None
+    assert len(list(stream)) == 5
+
+
 def test_6_11_wrong_values_are_refused():
     with pytest.raises(ValueError, match="_generator_backpressure_num_objects"):
         count.options(_generator_backpressure_num_objects=0)
