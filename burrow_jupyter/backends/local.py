@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.engine.launch import Launched
 
+_Options = TypeVar("_Options", "TaskOptions", ActorOptions)
+
 _dump = serialization.dump
 _dump_plain = serialization.dump_plain
 PLAIN_TYPES = serialization.PLAIN_TYPES
@@ -52,9 +54,21 @@ class LocalBackend:
     name = "local"
 
     def __init__(
-        self, client: Client, *, namespace: str = "", launched: Launched | None = None
+        self,
+        client: Client,
+        *,
+        namespace: str = "",
+        launched: Launched | None = None,
+        environment: tuple[tuple[tuple[str, str], ...], str] = ((), ""),
     ) -> None:
-        """Args: launched: what started the burrow, in the process that did."""
+        """Take part in a session.
+
+        Args:
+            client: the connection.
+            namespace: of named actors.
+            launched: what started the burrow, in the process that did.
+            environment: variables and directory that this worker was made with.
+        """
         self.client = client
         self.session = client.session
         self.namespace = namespace or client.namespace
@@ -69,6 +83,7 @@ class LocalBackend:
         self._born = self._place = surroundings.here() if driver else surroundings.NOWHERE
         self._surroundings = 0
         self._runs_cells = False
+        self._environment = environment
         self._interned: dict[TaskOptions, int] = {}
         self._next = client.mint.next
         self._entries = client.entries
@@ -122,9 +137,20 @@ class LocalBackend:
         options_id = self._interned.get(options)
         if options_id is None:
             options_id = self._next()
-            self.client.post(messages.DefineOptions(options_id, options))
+            self.client.post(messages.DefineOptions(options_id, self._inherited(options)))
             self._interned[options] = options_id  # not before: we may be interrupted
         return options_id
+
+    def _inherited(self, options: _Options) -> _Options:
+        """Add the environment that this worker was made with, where the options have none."""
+        env_vars, directory = self._environment
+        if not env_vars and not directory:
+            return options
+        return msgspec.structs.replace(
+            options,
+            env_vars=tuple(sorted({**dict(env_vars), **dict(options.env_vars)}.items())),
+            working_dir=options.working_dir or directory,
+        )
 
     # ---- tasks and actors ------------------------------------------------------------
 
@@ -244,7 +270,7 @@ class LocalBackend:
         actor_id = self._next()
         parent = current.call().task_id
         message = messages.CreateActor(
-            actor_id, code_id, options, packed, deps, slots, run_id, parent
+            actor_id, code_id, self._inherited(options), packed, deps, slots, run_id, parent
         )
         if not options.name:
             self._entries[actor_id] = Entry(PENDING)

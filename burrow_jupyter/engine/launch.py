@@ -19,7 +19,7 @@ import msgspec
 import burrow_jupyter
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.framing import HEADER
-from burrow_jupyter.engine import session, transport
+from burrow_jupyter.engine import session, surroundings, transport
 from burrow_jupyter.engine.settings import HeadSettings
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def _spawn(
         f"import sys; sys.path.append({package!r}); "
         f"from burrow_jupyter.main.head import main; main({theirs.fileno()})"
     )
-    environment = {**os.environ, **env_vars, "BURROW_SESSION": os.path.basename(places.directory)}
+    environment = {**os.environ, "BURROW_SESSION": os.path.basename(places.directory)}
+    surroundings.set_variables(env_vars.items(), environment)
     log = os.open(places.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603  # our own interpreter

@@ -8,11 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping
+
     from burrow_jupyter.core.messages import Surroundings
+
+
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def set_variables(given: Iterable[tuple[str, str]], environ: MutableMapping[str, str]) -> None:
+    """Set environment variables; `$NAME` and `${NAME}` stand for what was there before.
+
+    What is not set is nothing in braces, and stays as it is without, as in Ray.
+    """
+
+    def before(reference: re.Match[str]) -> str:
+        if reference[1]:
+            return environ.get(reference[1], "")
+        return environ.get(reference[2], reference[0])
+
+    for name, text in given:
+        environ[name] = _REFERENCE.sub(before, text)
 
 
 class Place(NamedTuple):

@@ -24,7 +24,8 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     """Work until told to end; `sock` leads to the head."""
     transport.tune(sock)
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
-    backend = LocalBackend(worker.client, namespace=settings.namespace)
+    environment = (tuple(birth.env), birth.directory)
+    backend = LocalBackend(worker.client, namespace=settings.namespace, environment=environment)
     worker.wrap_ref = ObjectRef
     Displays(worker.output)
     context.open_in_worker(backend)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from burrow_jupyter.engine import processes
+from burrow_jupyter.engine import processes, surroundings
 from burrow_jupyter.engine.modules import local_modules
 from burrow_jupyter.engine.settings import HeadSettings
 from burrow_jupyter.engine.zygote import Birth, Zygote
@@ -52,7 +52,7 @@ def _follow(settings: HeadSettings) -> None:
 def _prepare(birth: Birth, settings: HeadSettings) -> None:
     """Give a newborn worker its environment, before anything of the user's is imported."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.update(birth.env)
+    surroundings.set_variables(birth.env, os.environ)
     if birth.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(birth.gpus)
     directory = birth.directory or settings.directory

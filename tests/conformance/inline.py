@@ -116,5 +116,7 @@ NOT_INLINE = {
     "19.3": NO_PROCESS,
     "19.4": NO_PROCESS,
     "test_19_5_variables_of_tasks_and_actors": NO_PROCESS,
+    "test_19_5_what_a_task_submits_inherits_its_variables": NO_PROCESS,
+    "test_19_5_values_may_name_other_variables": NO_PROCESS,
     "test_19_5_a_directory_of_ones_own": NO_PROCESS,
 }

@@ -123,6 +123,33 @@ def test_19_5_variables_of_tasks_and_actors():
     assert burrow.get(Has.remote().ask.remote()) == ["actor"]
 
 
+def test_19_5_what_a_task_submits_inherits_its_variables():
+    task = burrow.remote(variables)
+
+    @burrow.remote
+    class Has:
+        def ask(self):
+            return variables("CONF_A", "CONF_B")
+
+    @burrow.remote(runtime_env={"env_vars": {"CONF_A": "above"}})
+    def above():
+        own = task.options(runtime_env={"env_vars": {"CONF_B": "below"}})
+        calls = [task.remote("CONF_A", "CONF_B"), own.remote("CONF_A", "CONF_B")]
+        return burrow.get([*calls, Has.remote().ask.remote()])
+
+    assert burrow.get(above.remote()) == [["above", None], ["above", "below"], ["above", None]]
+
+
+def test_19_5_values_may_name_other_variables():
+    given = {"CONF_A": "$HOME/a:${HOME}/b", "CONF_B": "${CONF_NONE}b$CONF_NONE"}
+    home = os.environ["HOME"]
+
+    task = burrow.remote(runtime_env={"env_vars": given})(variables)
+
+    expected = [f"{home}/a:{home}/b", "b$CONF_NONE"]
+    assert burrow.get(task.remote("CONF_A", "CONF_B")) == expected
+
+
 def test_19_5_a_directory_of_ones_own(tmp_path):
     (tmp_path / "conf_dir_module.py").write_text("WHERE = 'there'\n")
     where = burrow.remote(lambda: (str(Path.cwd()), __import__("conf_dir_module").WHERE))
