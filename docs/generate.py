@@ -24,7 +24,16 @@ MADE = "<!-- Made by `python docs/generate.py`; change the code, not this file. 
 SECTIONS = {
     "Start and end": ("init", "is_initialized", "shutdown", "restart", "BurrowContext"),
     "Tasks": ("remote", "RemoteFunction", "cancel", "map", "seed"),
-    "Objects": ("put", "get", "wait", "free", "as_completed", "ObjectRef", "ObjectRefGenerator"),
+    "Objects": (
+        "put",
+        "get",
+        "wait",
+        "free",
+        "as_completed",
+        "ObjectRef",
+        "ObjectRefGenerator",
+        "DynamicObjectRefGenerator",
+    ),
     "Actors": ("ActorClass", "ActorHandle", "method", "get_actor", "kill", "exit_actor"),
     "State": (
         "get_runtime_context",

@@ -14,7 +14,7 @@ import msgspec
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.debugging import Debugger
-from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.refs import DynamicObjectRefGenerator, ObjectRef
 from burrow_jupyter.backends import open as backends
 from burrow_jupyter.core import options as table
 from burrow_jupyter.core import resources as amounts
@@ -262,7 +262,8 @@ def _open(asked: dict[str, Any]) -> Backend:
             resources=asked["resources"],
             namespace=asked["namespace"] or "",
         )
-        opened.wrap_ref = ObjectRef  # type: ignore[attr-defined]  # the inline backend's own slot
+        opened.wrap_ref = ObjectRef  # type: ignore[attr-defined]  # the inline backend's own slots
+        opened.wrap_refs = DynamicObjectRefGenerator  # type: ignore[attr-defined]
     else:
         opened = backends.open_local(
             num_cpus=asked["num_cpus"],

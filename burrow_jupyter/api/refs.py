@@ -409,5 +409,12 @@ class ObjectRefGenerator:
         return f"ObjectRefGenerator({short(self._done_ref.id)})"
 
 
-ObjectRefGenerator.__module__ = "burrow"
-DynamicObjectRefGenerator = ObjectRefGenerator
+class DynamicObjectRefGenerator(list[ObjectRef[Any]]):
+    """The refs to what a generator with `num_returns="dynamic"` has yielded.
+
+    An exception is the last one. It can be read again and passed on, unlike Ray's.
+    Source: Ray 2.60 `DynamicObjectRefGenerator`.
+    """
+
+
+ObjectRefGenerator.__module__ = DynamicObjectRefGenerator.__module__ = "burrow"

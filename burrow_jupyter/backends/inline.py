@@ -99,6 +99,10 @@ class _Client:
         """Store a value of the user's."""
         return self._backend.put(value)
 
+    def put_failure(self, failure: Failure) -> int:
+        """Store what stands for a value that could not be made."""
+        return self._backend.put_failure(failure)
+
     def post(self, message: Any) -> None:
         """Take an item of a generator, the one message that a call sends while it runs."""
         self._backend.take_item(message)
@@ -120,7 +124,7 @@ class _Worker:
         self._backend = backend
         self.actor = actor
         self.client = _Client(backend)
-        self.wrap_ref = backend.wrap_ref
+        self.wrap_ref, self.wrap_refs = backend.wrap_ref, backend.wrap_refs
 
     def code(self, code_id: int) -> Any:
         """Return a function or class."""
@@ -223,6 +227,7 @@ class InlineBackend:
         if num_gpus:
             self.totals[resources.GPU] = num_gpus
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
+        self.wrap_refs: Callable[[list[Any]], Any] = list
         self._closed = False
         self._book = CodeBook()
         self.loops = _Loops()
@@ -616,6 +621,14 @@ class InlineBackend:
             raise TypeError(explain(error, value, "the value given to put()")) from None
         object_id = self.mint.next()
         self._objects[object_id] = _Object(self.keep(dumped), None)
+        return object_id
+
+    def put_failure(self, failure: Failure) -> int:
+        """Store what stands for a value that could not be made."""
+        object_id = self.mint.next()
+        known = self._objects[object_id] = _Object(None, failure)
+        known.asked = True
+        self._adopt_all(contained_in(failure))
         return object_id
 
     def get(self, ids: Sequence[int], timeout_s: float | None) -> list[Any]:

@@ -126,10 +126,11 @@ class CreateActor(Message, tag=7):
 
 
 class Put(Message, tag=8):
-    """A value of the client's own."""
+    """A value of the client's own, or a failure that stands for one."""
 
     object_id: int
-    value: Value
+    value: Value | None
+    failure: Failure | None = None
 
 
 class Get(Message, tag=9):

@@ -893,6 +893,15 @@ class Client:
         self.post(messages.Put(object_id, dumped))
         return object_id
 
+    def put_failure(self, failure: Failure) -> int:
+        """Store what stands for a value that could not be made; return its id, counted once."""
+        object_id = self.mint.next()
+        entry = self.entries[object_id] = Entry(FAILED)
+        entry.failure = failure
+        entry.asked = True  # whoever it is made for will see it, or its task's
+        self.post(messages.Put(object_id, None, failure))
+        return object_id
+
     def get(self, ids: Sequence[int], timeout_s: float | None, task_id: int) -> list[Entry]:
         """Wait for objects; return their entries, or those there are when one has failed.
 

@@ -189,8 +189,13 @@ class Call:
     def _unroll(self, items: Iterator[Any]) -> Any:
         """Send each item as it is yielded."""
         if self.options.num_returns == DYNAMIC:
-            worker = self._worker
-            return [worker.wrap_ref(worker.client.put(item)) for item in items]
+            refs: list[Any] = []
+            try:
+                for item in items:
+                    refs.append(self._put(item))  # noqa: PERF401  # those before an error count
+            except Exception as error:  # noqa: BLE001  # the border of the user's code
+                refs.append(self._put_failure(error))
+            return self._worker.wrap_refs(refs)
         index = 0
         for item in items:
             if not self._yielded(index, item):
@@ -205,8 +210,13 @@ class Call:
 
     async def _unroll_async(self, items: AsyncIterator[Any]) -> Any:
         if self.options.num_returns == DYNAMIC:
-            worker = self._worker
-            return [worker.wrap_ref(worker.client.put(item)) async for item in items]
+            refs: list[Any] = []
+            try:
+                async for item in items:
+                    refs.append(self._put(item))  # noqa: PERF401  # those before an error count
+            except Exception as error:  # noqa: BLE001  # the border of the user's code
+                refs.append(self._put_failure(error))
+            return self._worker.wrap_refs(refs)
         index = 0
         async for item in items:
             if not self._yielded(index, item):
@@ -214,6 +224,18 @@ class Call:
                 break
             index += 1
         return self._unrolled(index)
+
+    def _put(self, item: Any) -> Any:
+        worker = self._worker
+        return worker.wrap_ref(worker.client.put(item))
+
+    def _put_failure(self, error: Exception) -> Any:
+        """Return a ref that raises, in place of the next item; raise if that is to be retried."""
+        limit = self.options.max_retries
+        if self._retryable(error) and (self.now.actor_id or limit < 0 or self.now.attempt <= limit):
+            raise error
+        worker = self._worker
+        return worker.wrap_ref(worker.client.put_failure(self._failure(error)))
 
     def _yielded(self, index: int, item: Any) -> bool:
         """Send one item; say whether more are wanted."""
@@ -272,6 +294,12 @@ class Call:
             return self.cancelled()
         # As a result would be: the refs in it live until the head has heard of the failure.
         self._result = error
+        failure = self._failure(error)
+        micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
+        return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
+
+    def _failure(self, error: BaseException) -> UserError:
+        """Return as data what was raised, and let go of its frames unless they are kept."""
         actor = self._worker.actor
         failure: UserError = errors.capture(
             error,
@@ -286,8 +314,7 @@ class Call:
         # hold would stay until a garbage collection, which an idle worker never makes.
         if not self._worker.keep(self.now, error):
             errors.clear_frames(error)
-        micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
-        return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
+        return failure
 
     def look_after(self) -> None:
         """See to what the user's code has left behind."""
@@ -314,6 +341,8 @@ class Call:
             return []
         if count in (1, STREAMING, DYNAMIC):
             return [self._dump(result)]
+        if hasattr(result, "gi_frame"):  # of a function that yields nothing itself
+            result = list(result)
         if not hasattr(result, "__len__"):
             msg = (
                 f"{name} has num_returns={count}, so it must return {count} values; "

@@ -84,6 +84,8 @@ class Worker:
         self.actor: Any = None
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         """Makes what user code sees as a ref; set by the main."""
+        self.wrap_refs: Callable[[list[Any]], Any] = list
+        """Makes what user code sees as the refs of a generator, likewise."""
         self._follower = Follower()
         self._modules = local_modules()
         self._run_id = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cloudpickle  # noqa: F401  # 25 ms that each worker would pay, paid once by the zygote
 
 from burrow_jupyter.api import context, lifecycle
-from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.refs import DynamicObjectRefGenerator, ObjectRef
 from burrow_jupyter.backends.local import LocalBackend
 from burrow_jupyter.engine import transport
 from burrow_jupyter.engine.worker import Worker
@@ -26,7 +26,7 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()))
     environment = (tuple(birth.env), birth.directory)
     backend = LocalBackend(worker.client, namespace=settings.namespace, environment=environment)
-    worker.wrap_ref = ObjectRef
+    worker.wrap_ref, worker.wrap_refs = ObjectRef, DynamicObjectRefGenerator
     Displays(worker.output)
     context.open_in_worker(backend)
     lifecycle.leave_session_in_forks()

@@ -52,6 +52,14 @@ def test_5_2_one_value_instead_of_several_is_a_type_error():
             burrow.get(ref)
 
 
+def test_5_2_a_generator_that_is_returned_is_several_values():
+    @burrow.remote(num_returns=3)
+    def squares():
+        return (n * n for n in range(3))
+
+    assert burrow.get(squares.remote()) == [0, 1, 4]
+
+
 def test_5_2_a_generator_that_yields_too_few_fails_the_missing_ones():
     refs = yields.options(num_returns=3).remote(2)
 

@@ -259,6 +259,32 @@ def test_6_8_the_dynamic_form():
     assert burrow.get(total.remote(inner)) == 3
 
 
+def test_6_8_an_error_is_the_last_item_of_the_dynamic_form():
+    refs = burrow.get(fails_after.options(num_returns="dynamic").remote(2))
+
+    assert isinstance(refs, burrow.DynamicObjectRefGenerator)
+    assert burrow.get(refs[:2]) == [0, 1]
+    assert len(refs) == 3
+    for ref in (refs[2], same.remote(refs[2])):
+        with pytest.raises(Mine, match="in the middle"):
+            burrow.get(ref)
+
+
+def test_6_8_an_error_that_is_retried_is_no_item(tmp_path):
+    @burrow.remote(num_returns="dynamic", max_retries=1, retry_exceptions=[Mine])
+    def unlucky(always):
+        attempt = count_runs(str(tmp_path))
+        yield attempt
+        if always or attempt == 0:
+            raise Mine("once more")
+
+    assert burrow.get(list(burrow.get(unlucky.remote(always=False)))) == [1]
+    *_, failed = burrow.get(unlucky.remote(always=True))
+    with pytest.raises(Mine, match="once more"):
+        burrow.get(failed)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_6_8_only_generator_functions_may_be_asked_for_streams():
     for form in ("dynamic", "streaming"):
         with pytest.raises(ValueError, match="generator function"):

@@ -12,7 +12,6 @@ NOT_DOCUMENTED = {
     "load_ipython_extension",
     "unload_ipython_extension",
     "ObjectID",
-    "DynamicObjectRefGenerator",
     "actor",
     "exceptions",
     "runtime_context",

@@ -220,6 +220,17 @@ def is_small(value: messages.Value) -> bool:
     return len(value.data) + value.size <= limits.PUSH_MAX_BYTES
 
 
+def on_put(state: State, client: ClientRecord, message: messages.Put) -> None:
+    """A client has an object of its own."""
+    if message.value is not None:
+        put(state, client, message.object_id, message.value)
+        return
+    record = state.objects[message.object_id] = ObjectRecord(message.object_id, None)
+    record.refs = 1
+    client.held.add(record.id)
+    settle(state, record, client, None, message.failure)
+
+
 def put(
     state: State,
     client: ClientRecord,

@@ -379,7 +379,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Drop: lambda state, client, m: objects.drop(state, client, m.ids),
     messages.Hold: lambda state, client, m: objects.hold(state, client, m.ids),
     messages.Get: objects.on_get,
-    messages.Put: lambda state, client, m: objects.put(state, client, m.object_id, m.value),
+    messages.Put: objects.on_put,
     messages.Unmapped: lambda state, client, m: objects.unmapped(state, client, m.segments),
     messages.DefineCode: _define_code,
     messages.DefineOptions: _define_options,
