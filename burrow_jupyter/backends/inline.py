@@ -1,7 +1,8 @@
 """The inline backend: everything in this process, one call after the other, for debugging.
 
 `burrow.init(mode="inline")`. A task runs when it is submitted, before `.remote()` returns,
-in the caller's thread, so a debugger and `print` work as in a local call. What makes a
+in the caller's thread, so a debugger and `print` work as in a local call. Threads of the
+user's may each run a call at a time; a serial actor takes one after the other. What makes a
 program right or wrong elsewhere is kept: arguments and results are pickled and copied,
 refs are resolved at top level only, errors travel in refs, actors keep their state.
 There is no parallelism, so nothing can wait for something later, and no process of its
@@ -37,7 +38,7 @@ from burrow_jupyter.engine.execute import Call, arguments, creation_options, unk
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.messages import Value
@@ -61,9 +62,12 @@ class _Object:
 class _Actor:
     """An instance, or why there is none."""
 
-    __slots__ = ("count", "failure", "id", "instance", "options")
+    __slots__ = ("count", "failure", "id", "instance", "options", "turn")
 
     def __init__(self, actor_id: int, options: ActorOptions) -> None:
+        serial = not options.out_of_order and not options.concurrency_groups
+        self.turn = threading.RLock() if serial else contextlib.nullcontext()
+        """Held by the thread whose call runs."""
         self.id = actor_id
         self.options = options
         self.instance: Any = None
@@ -80,6 +84,8 @@ class _Client:
     def __init__(self, backend: InlineBackend) -> None:
         self._backend = backend
         self.mint = backend.mint
+        self.items: list[messages.Yielded] = []
+        """Of the generator that the call is."""
 
     def receive_value(self, value: Value) -> None:
         """Nothing is counted: there are no segments."""
@@ -105,7 +111,8 @@ class _Client:
 
     def post(self, message: Any) -> None:
         """Take an item of a generator, the one message that a call sends while it runs."""
-        self._backend.take_item(message)
+        if isinstance(message, messages.Yielded):
+            self.items.append(message)
 
     def flush(self) -> None:
         """Nothing waits to be sent."""
@@ -152,27 +159,31 @@ def load(value: Value) -> Any:
 class _Loops:
     """The loops of a session's coroutines: what a call has made belongs to the next one's, too.
 
-    A coroutine that calls another waits for it, so each depth of such calls has a loop.
+    A coroutine that calls another waits for it, so each depth of such calls has a loop, and each
+    thread that runs one meanwhile.
     """
 
     def __init__(self) -> None:
         self._loops: list[asyncio.AbstractEventLoop] = []
-        self._depth = 0
+        self._busy: set[asyncio.AbstractEventLoop] = set()
+        self._lock = threading.Lock()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end, also for a caller that is in a loop of its own."""
         import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
 
-        if self._depth == len(self._loops):
-            self._loops.append(asyncio.new_event_loop())
-        loop = self._loops[self._depth]
-        self._depth += 1
+        with self._lock:
+            loop = next((one for one in self._loops if one not in self._busy), None)
+            if loop is None:
+                loop = asyncio.new_event_loop()
+                self._loops.append(loop)
+            self._busy.add(loop)
         try:
             if asyncio._get_running_loop() is None:  # noqa: SLF001  # the public one raises
                 return loop.run_until_complete(coroutine)
             return _in_thread(lambda: loop.run_until_complete(coroutine))
         finally:
-            self._depth -= 1
+            self._busy.discard(loop)
 
     def close(self) -> None:
         """End the loops."""
@@ -238,7 +249,10 @@ class InlineBackend:
         self._actors: dict[int, _Actor] = {}
         self._classes: dict[int, int] = {}
         self._names: dict[tuple[str, str], int] = {}
-        self._items: list[messages.Yielded] = []
+        self._counting = threading.RLock()
+        self._outside = (current.process_wide, current.facts)
+        self._running: list[tuple[current.Current, current.WorkerFacts]] = []
+        """Calls, in the order of their beginning; several if several threads run some."""
         self._waiting: dict[int, list[Any]] = {}
         self._reported: set[int] = set()
 
@@ -311,15 +325,7 @@ class InlineBackend:
         message.deps = deps
         message.values = [self._objects[object_id].value for object_id in deps]
         message.run_id = run_id
-        outer = current.process_wide
-        outer_items, self._items = self._items, []
-        outer_facts = current.swap_facts(self._facts(options.shape, actor))
-        try:
-            done = self._attempts(message, options, actor, retries)
-        finally:
-            current.swap_facts(outer_facts)
-            current.set_process_wide(outer)
-        items, self._items = self._items, outer_items
+        done, items = self._attempts(message, options, actor, retries)
         self._settle_items(task_id, options, items, done.failure)
         return self._settle_all(task_id, results, done.values, done.failure, held=True)
 
@@ -329,22 +335,41 @@ class InlineBackend:
         options: TaskOptions,
         actor: _Actor | None,
         limit: int,
-    ) -> messages.Done:
+    ) -> tuple[messages.Done, list[messages.Yielded]]:
         attempt = 0
         actor_id = actor.id if actor is not None else 0
+        facts = self._facts(options.shape, actor)
         while True:
             attempt += 1
             now = current.Current(message.task_id, message.run_id, actor_id, attempt, options)
-            current.set_process_wide(now)
             worker: Any = _Worker(self, actor.instance if actor is not None else None)
             call = Call(worker, message, options, now)
-            done = self._attempt(call, actor)
+            with self._being(now, facts):
+                done = self._attempt(call, actor)
             call.forget()  # an error and the frames that it came through hold each other
             if done.failure is None or not done.retryable or not (limit < 0 or attempt <= limit):
-                return done
+                return done, worker.client.items
             for any_id in contained_in(done.failure):
                 self.drop(any_id)
-            self._items.clear()
+
+    @contextlib.contextmanager
+    def _being(self, now: current.Current, facts: current.WorkerFacts) -> Iterator[None]:
+        """Be the call that runs: in this thread, and, of several, where it is the latest."""
+        entry = (now, facts)
+        token = current.concurrent.set(now)
+        self._running.append(entry)
+        try:
+            self._tell_what_runs()
+            yield
+        finally:
+            self._running.remove(entry)
+            self._tell_what_runs()
+            current.concurrent.reset(token)
+
+    def _tell_what_runs(self) -> None:
+        now, facts = self._running[-1] if self._running else self._outside
+        current.set_process_wide(now)
+        current.swap_facts(facts)
 
     def _facts(self, shape: resources.Shape, actor: _Actor | None) -> current.WorkerFacts:
         """Return what a worker of its own would know of itself."""
@@ -419,32 +444,31 @@ class InlineBackend:
         if options.name:
             self._names[key] = actor_id
         client: Any = _Client(self)
-        outer = current.process_wide
-        creation = creation_options(options.class_name)
-        current.set_process_wide(current.Current(0, run_id, actor_id, options=creation))
-        outer_facts = current.swap_facts(self._facts(options.shape, actor))
+        now = current.Current(0, run_id, actor_id, options=creation_options(options.class_name))
         try:
-            values = []
-            for object_id in deps:
-                failure = self._objects[object_id].failure
-                if failure is not None:
-                    self._objects[object_id].asked = True
-                    root = root_of(failure)
-                    error = root if isinstance(root, UserError) else None
-                    self._die(actor, "an argument of its constructor could not be computed", error)
-                    return actor_id
-                values.append(self._objects[object_id].value)
-            args_list, kwargs = arguments(client, packed, slots, values)
-            cls = self.code(code_id)
-            if options.is_async:
-                from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
-                    construct,
-                )
+            with self._being(now, self._facts(options.shape, actor)):
+                values = []
+                for object_id in deps:
+                    failure = self._objects[object_id].failure
+                    if failure is not None:
+                        self._objects[object_id].asked = True
+                        root = root_of(failure)
+                        error = root if isinstance(root, UserError) else None
+                        why = "an argument of its constructor could not be computed"
+                        self._die(actor, why, error)
+                        return actor_id
+                    values.append(self._objects[object_id].value)
+                args_list, kwargs = arguments(client, packed, slots, values)
+                cls = self.code(code_id)
+                if options.is_async:
+                    from burrow_jupyter.engine.side_by_side import (  # noqa: PLC0415  # loads asyncio, 30 ms
+                        construct,
+                    )
 
-                actor.instance = self.loops.run(construct(cls, args_list, kwargs))
-            else:
-                actor.instance = cls(*args_list, **kwargs)
-            current.call().check_leaving()
+                    actor.instance = self.loops.run(construct(cls, args_list, kwargs))
+                else:
+                    actor.instance = cls(*args_list, **kwargs)
+                now.check_leaving()
         except KeyboardInterrupt:
             raise
         except (ExitActor, SystemExit) as leaving:
@@ -454,9 +478,6 @@ class InlineBackend:
                 error, function=f"{options.class_name}.__init__", task_id=0, actor_id=actor_id
             )
             self._die(actor, "its constructor raised", failure)
-        finally:
-            current.swap_facts(outer_facts)
-            current.set_process_wide(outer)
         return actor_id
 
     def _die(self, actor: _Actor, reason: str, error: Any = None) -> None:
@@ -498,7 +519,8 @@ class InlineBackend:
             failure = EngineError(unknown_group(options.name, group, groups))
             return self._settle_all(self.mint.block(results), results, None, failure)
         message = messages.Run(0, code_id, options_id, method)
-        task_id = self._run(message, options, args, kwargs, run_id, actor, retries)
+        with actor.turn:
+            task_id = self._run(message, options, args, kwargs, run_id, actor, retries)
         if code_id and self._objects[task_id].failure is None:
             self._classes[actor_id] = code_id
         return task_id
@@ -573,11 +595,6 @@ class InlineBackend:
         if isinstance(root, UserError) and root.task_id not in self._reported:
             self._reported.add(root.task_id)
             sys.stderr.write(f"{root.function} failed: {one_line(root)}\n")
-
-    def take_item(self, message: Any) -> None:
-        """A generator of the running call has made an item."""
-        if isinstance(message, messages.Yielded):
-            self._items.append(message)
 
     def _settle_items(
         self,
@@ -686,12 +703,17 @@ class InlineBackend:
 
     def adopt(self, any_id: int) -> None:
         """Count one more ref or handle."""
-        known = self._objects.get(any_id) or self._actors.get(any_id)
-        if known is not None:
-            known.count += 1
+        with self._counting:
+            known = self._objects.get(any_id) or self._actors.get(any_id)
+            if known is not None:
+                known.count += 1
 
     def drop(self, any_id: int) -> None:
         """Count one less; forget what nothing refers to."""
+        with self._counting:
+            self._drop(any_id)
+
+    def _drop(self, any_id: int) -> None:
         pending = [any_id]
         while pending:
             gone = pending.pop()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import burrow
+from helpers.wait import holds_for
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +92,65 @@ def test_a_constructor_that_exits_or_lacks_an_argument_kills_its_actor_alone():
         burrow.get(Made.remote().ask.remote())
     with pytest.raises(burrow.exceptions.ActorDiedError, match="no pan"):
         burrow.get(Made.remote(fails.remote()).ask.remote())
+
+
+def in_threads(work):
+    """What `work(n)` returns in eight threads, which all begin at once."""
+    begin = threading.Barrier(8)
+
+    def begun(n):
+        begin.wait(20)
+        return work(n)
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(begun, range(8)))
+
+
+def test_threads_do_not_take_each_others_items():
+    @burrow.remote
+    def squares(n):
+        for i in range(3):
+            holds_for(lambda: True, 0.001, "nothing: others have their turn")
+            yield n, i
+
+    def read(n):
+        return [burrow.get(ref) for ref in squares.remote(n)]
+
+    assert in_threads(read) == [[(n, i) for i in range(3)] for n in range(8)]
+
+
+def test_coroutines_of_several_threads_run_side_by_side():
+    @burrow.remote
+    async def waits(n):
+        await asyncio.sleep(0.001)
+        return n
+
+    assert in_threads(lambda n: burrow.get(waits.remote(n))) == list(range(8))
+
+
+def test_a_serial_actor_takes_one_call_after_the_other_from_threads():
+    @burrow.remote
+    class Counter:
+        def __init__(self):
+            self.value = 0
+
+        def add(self):
+            before = self.value
+            holds_for(lambda: True, 0.001, "nothing: others have their turn")
+            self.value = before + 1
+            return self.value
+
+    counter = Counter.remote()
+
+    assert sorted(in_threads(lambda n: burrow.get(counter.add.remote()))) == list(range(1, 9))
+
+
+def test_calls_in_several_threads_know_which_they_are():
+    def know():
+        task_id = burrow.get_runtime_context().get_task_id
+        first = task_id()
+        holds_for(lambda: True, 0.001, "nothing: others have their turn")
+        return first == task_id()
+
+    assert in_threads(lambda n: burrow.get(burrow.remote(know).remote())) == [True] * 8
+    assert burrow.get_runtime_context().get_task_id() is None
