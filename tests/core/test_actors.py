@@ -1,10 +1,11 @@
 """Actors: creation, the order of calls, restarts, names, the end."""
 
+import msgspec
 import pytest
 
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import ActorDied, ActorUnavailable, Cancelled
-from burrow_jupyter.core.options import FOREVER
+from burrow_jupyter.core.options import FOREVER, TaskOptions
 from burrow_jupyter.core.scheduler.commands import StopWorker
 from helpers.scenario import Burrow, raised, shape
 
@@ -169,6 +170,21 @@ def test_a_call_of_what_never_was_fails(driver):
     call = driver.call(driver.new_id(), "cook")
 
     assert isinstance(driver.failure(call), ActorDied)
+
+
+def test_a_direct_call_that_was_cancelled_before_its_worker_refused_it_never_runs(two, driver):
+    actor, worker = alive(driver)
+    options = driver._options(TaskOptions(name="cook", function="cook"))
+    told = messages.Direct(
+        driver.new_id(), 0, options, driver.id, worker.id, actor_id=actor, method="cook"
+    )
+
+    driver.say(told)
+    driver.cancel(told.task_id)
+    worker.say(msgspec.structs.replace(told, refused=True))
+
+    assert worker.runs == []
+    assert isinstance(driver.failure(told.task_id), Cancelled)
 
 
 def test_a_cancelled_call_goes_on_told_that_nobody_wants_it(two, driver):

@@ -324,6 +324,8 @@ def taken_back(state: State, worker: WorkerRecord, actor: ActorRecord, task: Tas
     """The actor's process has not begun a call, and does not: it is sent by us."""
     placement.unassign(state, worker, task)
     lane = _await_actor(state, actor, task)
+    if task.cancelled:
+        tasks.fail(state, task, Cancelled(task.id, task.options.name))
     _pump(state, actor, lane)
 
 
