@@ -169,6 +169,8 @@ class Facts:
         self.sent.setdefault(client, {})[run.task_id] = None
         (self.rode.add if None in run.values else self.rode.discard)(run.task_id)
         last, index = self.returned.pop(run.task_id, ([-1], 0))
+        if self.world.state.tasks[run.task_id].urgent:
+            return  # a blocked task waits for it: it passes others
         self.world.require(index > last[0], f"{run.task_id:x} came back, and is sent out of turn")
         last[0] = index
 
@@ -207,7 +209,9 @@ class Facts:
             self.to_die |= {
                 actor.id
                 for actor in self.world.state.actors.values()
-                if actor.parent == task_id and not actor.options.detached
+                if actor.parent == task_id
+                and actor.client.id == worker.id  # not in an attempt elsewhere, which had ended
+                and not actor.options.detached
             }
 
     # ---- calls -----------------------------------------------------------------------
@@ -377,6 +381,8 @@ def check_progress(world: World) -> None:
 
 
 def _check_blocked(world: World, task: TaskRecord) -> None:
+    if any(not getter.records for getter in task.waits or ()):
+        return  # it has paused, and says itself when it goes on
     waits = any(
         getter.task is task
         for record in world.state.objects.values()

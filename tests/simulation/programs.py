@@ -808,6 +808,8 @@ class Programs:
             worker.drop(gone)
         elif step == "get":
             yield from self._get(worker, run, refs, clean)
+        elif step == "pause" and worker.actor is None:
+            yield from self._pause(worker, run, self._some(refs, 2), rng.choice([0.0, 0.003, 0.05]))
         elif step == "cancel" and self.wild and clean:
             worker.post(messages.Cancel(rng.choice(clean), rng.random() < 0.3))
 
@@ -833,6 +835,18 @@ class Programs:
                 elif entry.state == FAILED and rng.random() < 0.3:
                     raise UserRaised(retryable=options.retry_exceptions)
 
+    def _pause(
+        self, worker: Worker, run: messages.Run, ids: list[int], until: float | Wait
+    ) -> Steps:
+        """Wait for something else than objects, as for an item of a stream."""
+        worker.post(messages.Paused(run.task_id, ids))
+        worker.flush()
+        try:
+            yield until
+        finally:
+            worker.post(messages.Resumed(run.task_id))
+            worker.flush()
+
     def _generate(
         self,
         worker: Worker,
@@ -847,11 +861,16 @@ class Programs:
         for index in range(count):
             yield rng.choice([0.0, 0.001, 0.01])
             if streams and options.backpressure:
-                yield Wait(
-                    lambda index=index: (  # type: ignore[misc]
-                        (taken := worker.credits.get(run.task_id, 0)) < 0
-                        or index - taken < options.backpressure
-                    )
+                yield from self._pause(
+                    worker,
+                    run,
+                    [],
+                    Wait(
+                        lambda index=index: (  # type: ignore[misc]
+                            (taken := worker.credits.get(run.task_id, 0)) < 0
+                            or index - taken < options.backpressure
+                        )
+                    ),
                 )
             if streams and index < run.skip:
                 continue
@@ -866,7 +885,7 @@ class Programs:
 
 _STEPS = [
     "submit", "submit", "submit", "put", "call", "call", "actor", "drop", "get", "get", "get",
-    "cancel",
+    "cancel", "pause",
 ]  # fmt: skip
 _ACTIONS = {
     "submit": 20,
