@@ -293,7 +293,7 @@ class Call:
         """Return the end of a call that has raised."""
         if type(error).__name__ == "BdbQuit":  # its user has left the debugger that it was in
             return self.cancelled()
-        if isinstance(error, StoreFullError):
+        if issubclass(type(error), StoreFullError):  # E may refuse to be asked for its class
             text = f"a result of {self.options.name} could not be stored"
             return messages.Done(self.run_message.task_id, [], StoreFull(text, str(error)))
         # As a result would be: the refs in it live until the head has heard of the failure.
@@ -333,7 +333,7 @@ class Call:
         options = self.options
         if options.retry_types:
             types = pickle.loads(options.retry_types)  # noqa: S301  # the driver's own
-            return isinstance(error, types) or isinstance(getattr(error, "cause", None), types)
+            return issubclass(type(error), types) or isinstance(getattr(error, "cause", None), types)
         return options.retry_exceptions and isinstance(error, Exception)
 
     def _values(self) -> list[Value]:

@@ -103,12 +103,12 @@ def _step(state: State, task: TaskRecord) -> tuple[str, TaskRecord | None]:
         named = ", ".join(_made_by(record) for record in awaited[:NAMED_MAX])
         follow = next((record.task for record in awaited if record.task is not None), None)
         return f"runs and waits in get() for {named}{LINK if follow is not None else ''}", follow
-    if task.state is TaskState.BLOCKED:
-        return "is at a breakpoint, where somebody is to go on", None
     pause = task.options.backpressure
     untaken = task.items - task.taken
     if pause and untaken >= pause and task.taken >= 0:
         return f"waits until one of the {untaken} items is taken that it has yielded", None
+    if task.state is TaskState.BLOCKED:
+        return "is at a breakpoint, where somebody is to go on", None
     took = max(0.0, state.now - task.started_at) if task.started_at else 0.0
     return f"runs in process {worker.pid} for {took:.1f} s", None
 
