@@ -333,7 +333,9 @@ class Call:
         options = self.options
         if options.retry_types:
             types = pickle.loads(options.retry_types)  # noqa: S301  # the driver's own
-            return issubclass(type(error), types) or isinstance(getattr(error, "cause", None), types)
+            return issubclass(type(error), types) or isinstance(
+                getattr(error, "cause", None), types
+            )
         return options.retry_exceptions and isinstance(error, Exception)
 
     def _values(self) -> list[Value]:
