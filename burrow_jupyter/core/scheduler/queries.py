@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.core.scheduler import objects, reasons
+from burrow_jupyter.core.scheduler import reasons
 from burrow_jupyter.core.scheduler.commands import WakeAt
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
@@ -464,11 +464,6 @@ def _unfinished_calls(state: State, client: ClientRecord, actor_id: int) -> int:
         return 0
     waiting = (task for lane in actor.lanes.values() for task in lane)
     return sum(task.client is client for task in (*actor.sent.values(), *waiting))
-
-
-def _hold_actor(state: State, client: ClientRecord, actor_id: int) -> bool:
-    objects.hold(state, client, [actor_id])
-    return True
 
 
 def _why(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
