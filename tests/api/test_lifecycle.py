@@ -36,6 +36,7 @@ def test_the_same_arguments_give_the_same_session_and_others_an_error():
     ("arguments", "error", "text"),
     [
         ({"cpus": 2}, RuntimeError, "cpus"),
+        ({"num_cpu": 2}, RuntimeError, r"'num_cpu'\. Did you mean num_cpus\? Arguments: address, "),
         ({"num_cpus": -1}, ValueError, "num_cpus"),
         ({"num_cpus": "2"}, TypeError, "num_cpus"),
         ({"num_gpus": 0.5}, ValueError, "num_gpus"),
