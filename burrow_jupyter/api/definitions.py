@@ -164,12 +164,17 @@ def check_feasible(backend: Backend, name: str, shape: resources.Shape) -> None:
         total = backend.totals.get(key, 0.0)
         if resources.to_quantity(units) <= total or backend.waits_for_infeasible:
             continue
-        wanted = f"{resources.to_quantity(units):g}"
-        have = f"only {total:g}" if total else "none"
+        wanted = _figure(key, resources.to_quantity(units))
+        have = f"only {_figure(key, total)}" if total else "none"
+        what = "bytes of memory" if key == resources.MEMORY else key
         raise InfeasibleError(
-            f"{name} asks for {wanted} {key}, but this burrow has {have}. Start one that has it: "
+            f"{name} asks for {wanted} {what}, but this burrow has {have}. Start one that has it: "
             f"burrow.shutdown(); burrow.init({_how(key, wanted)})"
         )
+
+
+def _figure(key: str, quantity: float) -> str:
+    return f"{quantity:.0f}" if key == resources.MEMORY else f"{quantity:g}"
 
 
 def _how(key: str, wanted: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import inspect
 import os
 import sys
 import threading
@@ -177,7 +178,10 @@ def init(
     """
     unknown = [name for name in other if name not in IGNORED]
     if unknown:
-        msg = f"init() has no argument {unknown[0]!r}"
+        msg = (
+            f"init() has no argument {unknown[0]!r}.{table.hint(unknown[0], _ARGUMENTS)} "
+            f"Arguments: {', '.join(_ARGUMENTS)}"
+        )
         raise RuntimeError(msg)
     if address not in (None, "local", "auto"):
         msg = f"init(address={address!r}): only this machine can be used; leave address out"
@@ -216,6 +220,9 @@ def init(
         _started.clear()
         _started.update(asked)
         return BurrowContext(_open(asked))
+
+
+_ARGUMENTS = [name for name in inspect.signature(init).parameters if name != "other"]
 
 
 def _already(asked: dict[str, Any]) -> str:

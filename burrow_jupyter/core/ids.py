@@ -7,6 +7,8 @@ dictionary keys and travel as at most nine bytes. Tasks, objects and actors shar
 one space: the first object that a task returns has the task's own id, its further
 ones the ids after it.
 
+A worker is a client of the head, and its number as a client is its id. No id is 0.
+
 An id means something only in its session (one life of one head). `Ref` is the
 base of everything that names an object outside this layer, and carries both.
 """
@@ -14,22 +16,8 @@ base of everything that names an object outside this layer, and carries both.
 from __future__ import annotations
 
 import itertools
-from typing import NewType
-
-TaskId = NewType("TaskId", int)
-ActorId = NewType("ActorId", int)
-ObjectId = NewType("ObjectId", int)
-CodeId = NewType("CodeId", int)
-OptionsId = NewType("OptionsId", int)
-RunId = NewType("RunId", int)
-ClientId = NewType("ClientId", int)
-WorkerId = ClientId
-"""A worker is a client of the head, and its number as a client is its id."""
 
 COUNTER_BITS = 40
-NO_TASK = TaskId(0)
-NO_ACTOR = ActorId(0)
-NO_RUN = RunId(0)
 
 
 class IdMint:

@@ -8,7 +8,7 @@ Names and defaults are Ray 2.60's; differences are said at the option.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -294,11 +294,15 @@ def _refusal(name: str, place: Place) -> str:
             )
         elsewhere = " and ".join(sorted({_PLACES[p] for p in known.where}))
         return f"{name} is an option of {elsewhere}, not of {_PLACES[place]}"
+    return f"{_PLACES[place]} has no option {name!r}.{hint(name, allowed)} Options: {', '.join(allowed)}"
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return a question for whoever has written `name`, if one of the known ones is near it."""
     import difflib  # noqa: PLC0415  # for errors only
 
-    near = difflib.get_close_matches(name, allowed, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{_PLACES[place]} has no option {name!r}.{hint} Options: {', '.join(allowed)}"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def demand_of(given: Mapping[str, Any], cpus: float) -> resources.Shape:

@@ -18,7 +18,6 @@ GPU = "GPU"
 MEMORY = "memory"
 STORE = "object_store_memory"
 
-Demand = dict[str, int]
 Shape = tuple[tuple[str, int], ...]
 
 

@@ -460,10 +460,6 @@ class Client:
                 shown = root.traceback if isinstance(root, UserError) else ""
                 self._on_notice(messages.Notice(text, root.run_id, shown))
 
-    def holds(self, any_id: int) -> bool:
-        """Say whether this process has a ref or handle of this id."""
-        return any_id in self.entries
-
     def adopt(self, any_id: int) -> None:
         """A ref or handle from elsewhere was unpickled here."""
         entry = self.entries.get(any_id)

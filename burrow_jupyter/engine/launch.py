@@ -93,9 +93,14 @@ def start(
 
     Raises:
         StartError: the head ended or did not answer.
+        ValueError: more GPUs than CUDA_VISIBLE_DEVICES names.
         OSError: no private directory could be had.
     """
     directory = working_dir or _working_directory()
+    if num_gpus is not None:
+        from burrow_jupyter.engine import accelerators  # noqa: PLC0415  # for those who ask for some
+
+        accelerators.gpu_ids(num_gpus, {**os.environ, **(env_vars or {})})  # refused here at once
     session.remove_dead()
     number = int.from_bytes(os.urandom(8), "little") >> 1
     places = session.create(f"{number:016x}")

@@ -36,6 +36,7 @@ def test_the_same_arguments_give_the_same_session_and_others_an_error():
     ("arguments", "error", "text"),
     [
         ({"cpus": 2}, RuntimeError, "cpus"),
+        ({"num_cpu": 2}, RuntimeError, r"'num_cpu'\. Did you mean num_cpus\? Arguments: address, "),
         ({"num_cpus": -1}, ValueError, "num_cpus"),
         ({"num_cpus": "2"}, TypeError, "num_cpus"),
         ({"num_gpus": 0.5}, ValueError, "num_gpus"),
@@ -236,8 +237,12 @@ def test_where_shared_memory_is_full_the_store_lies_on_disk(monkeypatch):
             "import os, tempfile; os.chdir(tempfile.mkdtemp()); os.rmdir(os.getcwd())",
             "FileNotFoundError: the working directory of this process has been removed",
         ),
+        (
+            "import os, burrow; os.environ['CUDA_VISIBLE_DEVICES'] = ''; burrow.init(num_gpus=2)",
+            "ValueError: num_gpus=2, but CUDA_VISIBLE_DEVICES='' names 0: ask for at most 0, or",
+        ),
     ],
-    ids=["no room for workers", "no working directory"],
+    ids=["no room for workers", "no working directory", "more GPUs than are named"],
 )
 def test_what_keeps_a_burrow_from_working_is_said_and_does_not_hang(trouble, said):
     code = f"{trouble}\nimport burrow\nburrow.get(burrow.remote(len).remote('abc'))"

@@ -227,6 +227,13 @@ def test_15_8_memory_is_bookkeeping(own):
     assert burrow.get(take.options(memory=1000).remote()) == 5_000_000
 
 
+def test_15_8_more_memory_than_there_will_ever_be_is_told_in_bytes(own):
+    own(num_cpus=1)
+
+    with pytest.raises(burrow.exceptions.InfeasibleError, match="asks for 1000000000000000 bytes"):
+        burrow.remote(len).options(memory=10**15).remote("")
+
+
 def test_15_9_what_is_freed_wakes_the_next(own):
     own(num_cpus=1)
     holder = Counter.options(num_cpus=1).remote()

@@ -121,6 +121,15 @@ def test_names_are_told_by_namespace(driver):
     assert len(driver.ask("named actors", True, "")) == 2
 
 
+@pytest.mark.parametrize(
+    ("what", "args"),
+    [("why", []), ("describe tasks", []), ("describe tasks", [3]), ("tasks", [1, 2])],
+)
+def test_a_question_with_other_words_than_ours_is_refused_and_ends_nothing(driver, what, args):
+    assert f"no question {what!r} with" in driver.refused(what, *args)
+    assert driver.ask("available")
+
+
 def test_an_unknown_question_is_refused(driver):
     assert "no question 'weather'" in driver.refused("weather")
 

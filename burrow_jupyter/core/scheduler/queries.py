@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.core.scheduler import objects, reasons
+from burrow_jupyter.core.scheduler import reasons
 from burrow_jupyter.core.scheduler.commands import WakeAt
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
@@ -246,17 +246,19 @@ class _Refused(Exception):
 
 def answer(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
     """Answer a question, or return `None` if a worker is asked first."""
-    if message.what == "why":
-        return _why(state, client, message)
-    if message.what == "holdings":
-        return _holdings(state, client, message)
     question = _QUESTIONS.get(message.what)
-    if question is None:
-        return messages.Answer(message.request_id, None, f"no question {message.what!r}", "value")
+    elsewhere = _ASKED_ELSEWHERE.get(message.what)
     try:
-        return messages.Answer(message.request_id, question(state, client, *message.args))
+        if elsewhere is not None:
+            return elsewhere(state, client, message)
+        if question is not None:
+            return messages.Answer(message.request_id, question(state, client, *message.args))
     except _Refused as refused:
         return messages.Answer(message.request_id, None, str(refused), refused.kind)
+    except (LookupError, TypeError, ValueError) as error:  # asked by another version, perhaps
+        text = f"no question {message.what!r} with {message.args!r:.100}: {error!r}"
+        return messages.Answer(message.request_id, None, text, "value")
+    return messages.Answer(message.request_id, None, f"no question {message.what!r}", "value")
 
 
 def _named(state: State, client: ClientRecord, name: str, namespace: str) -> dict[str, Any]:
@@ -466,11 +468,6 @@ def _unfinished_calls(state: State, client: ClientRecord, actor_id: int) -> int:
     return sum(task.client is client for task in (*actor.sent.values(), *waiting))
 
 
-def _hold_actor(state: State, client: ClientRecord, actor_id: int) -> bool:
-    objects.hold(state, client, [actor_id])
-    return True
-
-
 def _why(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
     """Say why an object is not there, with the place in the code of the call that runs."""
     sentence, runs = reasons.explain(state, message.args[0])
@@ -555,3 +552,9 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "unfinished calls": _unfinished_calls,
     "ping": lambda state, client: True,
 }
+
+_ASKED_ELSEWHERE: dict[str, Callable[..., messages.Answer | None]] = {
+    "why": _why,
+    "holdings": _holdings,
+}
+"""Questions that a worker may be asked first."""
