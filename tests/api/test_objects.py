@@ -7,6 +7,8 @@ import gc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 import burrow
@@ -27,6 +29,47 @@ def same(value):
 def hold(path):
     pass_gate(path)
     return "held"
+
+
+def store_file_of(address: int) -> str:
+    """Return the file that is mapped at an address of this process, "" if none is."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, *rest = line.split()
+        begin, end = (int(edge, 16) for edge in span.split("-"))
+        if begin <= address < end:
+            return rest[4] if len(rest) > 4 else ""
+    return ""
+
+
+def address_of(value) -> int:
+    """Return where the numbers of an array, a frame or a table lie."""
+    if isinstance(value, pa.Table):
+        return value["n"].chunk(0).buffers()[1].address
+    array = value["n"].to_numpy() if isinstance(value, pd.DataFrame) else value
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(1_000_000),
+        pd.DataFrame({"n": np.arange(1_000_000)}),
+        pa.table({"n": np.arange(1_000_000)}),
+    ],
+    ids=["NumPy", "pandas", "Arrow"],
+)
+def test_large_values_are_read_where_they_lie(value):
+    @burrow.remote
+    def look(value):
+        return store_file_of(address_of(value))
+
+    ref = burrow.put(value)
+    kept = burrow.get(ref)
+    here = store_file_of(address_of(kept))
+    there = burrow.get(look.remote(ref))
+
+    assert here == there
+    assert "burrow" in here
 
 
 @pytest.mark.parametrize(
