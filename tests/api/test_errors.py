@@ -831,6 +831,7 @@ PLAIN = [
     failures.Infeasible("f", "much"),
     failures.Deadlock("f", TASK, "deadlock: f waits for f"),
     failures.TimedOut(TASK, "f", 1.0),
+    failures.StoreFull("a result of f could not be stored", "no room"),
     failures.EngineError("broken"),
 ]
 
