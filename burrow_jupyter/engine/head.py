@@ -427,11 +427,13 @@ class Head:
                 self._scheduler.forked(worker_id, rest[0])
             elif kind == "unborn":
                 log(f"worker {worker_id} could not be forked: {rest[0]}")
-                self._lose_worker(worker_id, None, None)
+                self._lose_worker(worker_id, None, None, f"it could not be forked: {rest[0]}")
             elif kind == "dead":
                 self._lose_worker(worker_id, rest[0], rest[1])
 
-    def _lose_worker(self, worker_id: int, code: int | None, signal: int | None) -> None:
+    def _lose_worker(
+        self, worker_id: int, code: int | None, signal: int | None, unborn: str = ""
+    ) -> None:
         """A worker is dead: hear its last words, then say so."""
         self._kill_at.pop(worker_id, None)
         state = self._scheduler.state
@@ -458,7 +460,7 @@ class Head:
             self._hear_last_words(worker, running, sent)
         if signal is not None or code:
             log(f"worker {worker_id} ended: exit code {code}, signal {signal}")
-        self._scheduler.exited(worker_id, code, signal, running, self.now(), begun)
+        self._scheduler.exited(worker_id, code, signal, running, self.now(), begun, unborn)
         if peer is not None:
             self._close(peer)
 

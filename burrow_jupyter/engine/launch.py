@@ -138,7 +138,7 @@ def start(
         hello = messages.Hello("driver", os.getpid(), 0, burrow_jupyter.__version__)
         client = Client(ours, hello)
         client.start()
-    except OSError as error:  # ConnectionLost, too
+    except (OSError, RuntimeError) as error:  # ConnectionLost, too, and no room for a thread
         ours.close()
         process.kill()
         process.wait(HEAD_END_S)

@@ -9,6 +9,7 @@ it ends every worker and then itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -99,7 +100,9 @@ class Zygote:
         except OSError as error:
             heads.close()
             workers.close()
-            self._tell("unborn", birth.worker_id, str(error))
+            limit = ", which is a limit of processes: `ulimit -u`, or a container's"
+            hint = limit if error.errno == errno.EAGAIN else ""
+            self._tell("unborn", birth.worker_id, f"{error.strerror}{hint}")
             return
         if pid == 0:
             code = 1

@@ -251,6 +251,17 @@ def test_workers_that_cannot_start_fail_what_waits_for_them_and_say_so():
     assert burrow.asked_for == []
 
 
+def test_workers_that_cannot_be_forked_say_why():
+    burrow = Burrow(cpus=1, by_hand=True)
+    driver = burrow.driver()
+    task = driver.submit("f")
+
+    while burrow.asked_for:
+        burrow.dies_unborn("it could not be forked: a limit of processes")
+
+    assert "could not be forked: a limit of processes" in str(driver.failure(task))
+
+
 def test_a_worker_that_dies_at_its_start_now_and_then_costs_no_retry():
     burrow = Burrow(by_hand=True)
     driver = burrow.driver()

@@ -274,9 +274,9 @@ class Burrow:
 
     # ---- events ----------------------------------------------------------------------
 
-    def event(self, what: str, *args: Any) -> None:
+    def event(self, what: str, *args: Any, **more: Any) -> None:
         """Let the core take one event, prove its records and deliver what it says."""
-        getattr(self._scheduler, what)(*args, self.now)
+        getattr(self._scheduler, what)(*args, now=self.now, **more)
         sends, orders = self._scheduler.drain()
         check(self.state)
         for peer, message in sends:
@@ -313,9 +313,10 @@ class Burrow:
         """Let the worker that was asked for first say hello."""
         return Worker(self, self.new_peer(), self.asked_for.pop(0))
 
-    def dies_unborn(self) -> None:
-        """Let the worker that was asked for first die before it says hello."""
-        self.event("exited", self.asked_for.pop(0).worker_id, 1, None, 0)
+    def dies_unborn(self, unborn: str = "") -> None:
+        """Let the worker that was asked for first die before it says hello, or not be forked."""
+        code = None if unborn else 1
+        self.event("exited", self.asked_for.pop(0).worker_id, code, None, 0, unborn=unborn)
 
     def ordered(self, kind: type[M]) -> list[M]:
         """Return the orders of a kind that the core has given, oldest first."""

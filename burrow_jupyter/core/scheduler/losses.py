@@ -37,6 +37,7 @@ def worker_exited(
     signal: int | None,
     running: int,
     begun: int,
+    unborn: str,
 ) -> None:
     """A worker's process is gone, and everything that it had said has been heard.
 
@@ -47,8 +48,9 @@ def worker_exited(
         signal: that killed it.
         running: the task that it had begun and not ended, 0 if none.
         begun: what its journal names as begun, also if that is no task of ours.
+        unborn: why there never was a process.
     """
-    how = _how(exit_code, signal)
+    how = unborn or _how(exit_code, signal)
     started = worker.client is not None
     asked = worker.state is WorkerState.STOPPING
     state.idle.get(worker.env, {}).pop(worker.id, None)

@@ -107,6 +107,7 @@ class Scheduler:
         running: int,
         now: float,
         begun: int = 0,
+        unborn: str = "",
     ) -> None:
         """A worker's process is gone and what it had said was received.
 
@@ -117,13 +118,14 @@ class Scheduler:
             running: the task that it had begun and not ended, 0 if none.
             now: the time.
             begun: what its journal names as begun, also if that is no task of ours.
+            unborn: why there never was a process.
         """
         state = self.state
         state.now = now
         worker = state.workers.get(worker_id)
         if worker is None:
             return
-        losses.worker_exited(state, worker, exit_code, signal, running, begun)
+        losses.worker_exited(state, worker, exit_code, signal, running, begun, unborn)
         self._follow_up()
         self._dispatch()
 
