@@ -37,6 +37,18 @@ def test_an_actor_that_waits_for_its_own_call(one):
     assert "outer -> " in failure.reason
 
 
+def test_so_where_another_call_was_sent_before_the_head_heard_of_the_one_that_runs(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    driver.call(actor, "sent first")
+    runs = driver.call(actor, "came directly")
+    worker.get(worker.call(actor, "inner"), task=runs)
+
+    look(one)
+
+    assert told(worker) == [runs]
+
+
 def test_nobody_is_told_before_the_time(one):
     driver = one.driver()
     actor, worker = actor_of(one, driver)

@@ -144,8 +144,9 @@ class _Search:
         slots = 1
         if options.out_of_order:
             slots = options.max_concurrency or limits.ACTOR_MAX_CONCURRENCY_ASYNC
-        running = list(actor.sent.values())[:slots]
-        return task in running or sum(other in self.stuck for other in running) < slots
+        # Whoever waits has begun, also where the head has heard late of a direct call, behind
+        # what it had sent meanwhile.
+        return sum(other in self.stuck for other in actor.sent.values()) < slots
 
     def _may_have(self, shape: resources.Shape) -> bool:
         """Say whether resources are free, or held by somebody who may give them back."""
