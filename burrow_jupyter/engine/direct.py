@@ -230,6 +230,7 @@ class Direct:
         target.row += 1
         if target.way is None and target.row >= IN_A_ROW and self._may_ask(target):
             self._client.post(messages.Reach(target.asked, 0, actor_id))
+            target.known &= {options_id}  # the rest an earlier process may have been sent
 
     def _goes_on(self, target: _Target) -> bool:
         """Say whether a call follows soon upon the one before."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -511,3 +512,37 @@ def test_a_driver_that_is_killed_leaves_nothing_of_what_it_had_borrowed():
         assert driver.stdout.readline() == "warm\n"
         driver.kill()
     # The rest is the leak check's.
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_calls_keep_their_order_also_of_a_method_that_an_earlier_process_had_been_sent():
+    @burrow.remote(max_restarts=1)
+    class Book:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def write(self, line: str, padding: bytes = b"") -> int:
+            self.lines.append(line)
+            return len(self.lines)
+
+        def scribble(self, line: str) -> int:
+            return self.write(line)
+
+        def leave(self) -> None:
+            os._exit(1)
+
+        def read(self) -> list[str]:
+            return self.lines
+
+    book = Book.remote()
+    burrow.get(book.scribble.remote("in the first process"))
+    with pytest.raises(burrow.exceptions.ActorUnavailableError):
+        burrow.get(book.leave.remote())
+    for _ in range(WARM):
+        with suppress(burrow.exceptions.ActorUnavailableError):  # while it restarts
+            burrow.get(book.write.remote("-"))
+
+    book.scribble.remote("first")
+    book.write.remote("second", bytes(200_000))
+
+    assert burrow.get(book.read.remote())[-2:] == ["first", "second"]

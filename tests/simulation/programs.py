@@ -367,7 +367,8 @@ class Programs:
                 or actor_id not in driver.entries
                 or not directly.is_clear(actor_id)
                 or not directly.is_free(way)
-                or driver.options.get(options) not in self.world.state.options
+                # The order of calls is kept because none is made of which the process lacks anything.
+                or driver.options.get(options) not in way.worker.known_options
             ):
                 break
             self.budget -= 1
