@@ -194,6 +194,8 @@ class LocalBackend:
             raise
         except StoreFullError as error:
             raise _no_room(f"the arguments of {name}", error) from None
+        except serialization.TooManyRefsError:
+            raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
             for position, value in enumerate(args):
                 _check_argument(value, f"argument {position + 1} of {name}")

@@ -14,6 +14,9 @@ results that it never looks at."""
 FRAME_MAX_BYTES = 16 * 1024 * 1024
 """The largest frame that is accepted; checked before anything is allocated."""
 
+IDS_MAX = 1_000_000
+"""Ids in one message: each takes up to nine bytes, so they fit in a frame."""
+
 FRAME_TARGET_BYTES = 1024 * 1024
 """A batch is closed when it has grown to this size."""
 

@@ -42,6 +42,7 @@ from burrow_jupyter.core.limits import (
     BATCH_MAX_DELAY_S,
     BATCH_MAX_MESSAGES,
     FRAME_TARGET_BYTES,
+    IDS_MAX,
 )
 from burrow_jupyter.engine import serialization, transport
 from burrow_jupyter.engine.shield import Shield
@@ -366,8 +367,11 @@ class Client:
             if self.dropped or self.unmapped or self.ended_streams:
                 self._collect()
             if self._gone:
-                out.append(messages.Drop(self._gone))
-                self._gone = []
+                gone, self._gone = self._gone, []
+                # In pieces: what is too large for one frame ends the connection.
+                out += [
+                    messages.Drop(gone[at : at + IDS_MAX]) for at in range(0, len(gone), IDS_MAX)
+                ]
             if self.precede is not None:
                 self.precede(out)
             while out:

@@ -16,7 +16,7 @@ import pickle
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from burrow_jupyter.core.limits import INLINE_MAX_BYTES
+from burrow_jupyter.core.limits import IDS_MAX, INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.engine import by_value, sources
 
@@ -74,6 +74,7 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
     Raises:
         Exception: whatever pickling raises (TypeError, PicklingError, the user's own).
         StoreFullError: neither shared memory nor disk has room.
+        TooManyRefsError: it holds more refs than any value may.
     """
     if type(value) in PLAIN_TYPES:
         return dump_plain(value, writer)
@@ -97,6 +98,10 @@ def dump_plain(value: Any, writer: SegmentWriter | None) -> Value:
     if len(data) <= INLINE_MAX_BYTES or writer is None:
         return Value(data)
     return _store(data, [], [], writer)
+
+
+class TooManyRefsError(OverflowError):
+    """A value holds more refs than fit in the message that says so."""
 
 
 class PickledCode(NamedTuple):
@@ -175,6 +180,9 @@ def _store(
         for buffer in buffers:
             pieces += [buffer, bytes(_aligned(buffer.nbytes) - buffer.nbytes)]
         return Value(b"".join(pieces) if buffers else data, sizes, "", 0, ids)
+    if len(ids) > IDS_MAX:
+        msg = f"a value may hold {IDS_MAX:,} refs, this one holds {len(ids):,}: make it several"
+        raise TooManyRefsError(msg)
     with writer.allocate(total) as segment:
         segment.write(0, data)
         at = _aligned(len(data))

@@ -13,7 +13,7 @@ import pytest
 
 import burrow
 from burrow_jupyter.api import context
-from burrow_jupyter.engine import client
+from burrow_jupyter.engine import client, serialization
 from helpers.gates import pass_gate
 from helpers.wait import wait_until
 
@@ -185,3 +185,21 @@ def test_a_future_has_result_exception_and_callbacks():
         raise KeyError("x")
 
     assert isinstance(fail.remote().future().exception(20), KeyError)
+
+
+def test_more_refs_than_a_message_holds_are_refused_in_a_value_and_dropped_in_pieces(monkeypatch):
+    monkeypatch.setattr(serialization, "IDS_MAX", 1000)
+    monkeypatch.setattr(client, "IDS_MAX", 7)
+    refs = [same.remote(number) for number in range(8000)]  # more than 100 KB of them
+    burrow.get(refs)
+
+    with pytest.raises(OverflowError, match="a value may hold 1,000 refs, this one holds 8,000"):
+        burrow.put(refs)
+    with pytest.raises(OverflowError, match="make it several"):
+        same.remote([refs])
+    assert len(burrow.objects()) >= 8000
+    del refs
+    gc.collect()
+
+    wait_until(lambda: len(burrow.objects()) < 100, 20, "the head to hear that nobody has them")
+    assert burrow.get(same.remote(1)) == 1

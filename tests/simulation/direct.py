@@ -189,7 +189,8 @@ class Directly:
         if message.actor_id:
             self.to_actors[message.actor_id] = way
         else:
-            self.give_back()  # of two that were asked for
+            if self.loan is not way:
+                self.give_back()  # of two that were asked for
             self.loan = way
             world.after(0.05, self.give_back)
 

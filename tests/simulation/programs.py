@@ -189,7 +189,9 @@ class Programs:
                 for _ in range(entry.count):
                     driver.drop(any_id)
             for actor_id, options in self.actors.items():
-                if options.detached or self.keeps or (everything and options.shape):
+                # One that is had by its name may be in what it was made of.
+                last = everything and (options.shape or options.name)
+                if options.detached or self.keeps or last:
                     driver.out.append(messages.Kill(actor_id))
             driver.flush()
 

@@ -203,7 +203,8 @@ def _check_clients(state: State) -> None:
 def _check_ride(state: State, task: TaskRecord) -> None:
     """What rides comes after what it waits for, on the same worker.
 
-    Unless that was given back, or may have been: then this is given back, too, at its turn.
+    Unless that was given back or is tried again, or may be: then this is given back, too, at
+    its turn.
     """
     assert task.worker is not None, "it is leased"
     order = list(task.worker.assigned)

@@ -396,6 +396,7 @@ def retry(state: State, task: TaskRecord) -> None:
     task.attempt += 1
     task.started_at = 0.0
     task.direct = False
+    task.rode = True  # as in `on_returned`
     if task.missing:  # it rode, and its worker died with what it waits for
         move_task(state, task, TaskEvent.AWAIT_ARGUMENT)
         return
