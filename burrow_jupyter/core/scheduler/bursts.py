@@ -3,8 +3,8 @@
 A loop over short calls makes frames full of `Submit` or `Call`, and their workers frames full of
 `Done`. Each of these means what `tasks.on_submit`, `actors.on_call` and the `on_done` of both do
 with it, and whatever is special about one (arguments that are refs, several results, a failure,
-somebody who waits for it) is left to those. What is saved is the way there: a dozen calls of functions, and look-ups that find the
-same for each message of a frame.
+somebody who waits for it) is left to those. What is saved is the way there: a dozen calls of
+functions, and look-ups that find the same for each message of a frame.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.scheduler import actors, placement, tasks
-from burrow_jupyter.core.scheduler.records import ActorState, ObjectRecord, TaskRecord, TaskState
+from burrow_jupyter.core.scheduler.records import ActorState, TaskRecord, TaskState
 from burrow_jupyter.core.scheduler.transitions import (
     ObjectEvent,
     TaskEvent,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.records import ClientRecord
     from burrow_jupyter.core.scheduler.state import State
 
-_WAITING, _LEASED, _ALIVE = TaskState.WAITING, TaskState.LEASED, ActorState.ALIVE
+_LEASED, _ALIVE = TaskState.LEASED, ActorState.ALIVE
 _ARGUMENTS_READY, _FINISH = TaskEvent.ARGUMENTS_READY, TaskEvent.FINISH
 _ARRIVE = ObjectEvent.ARRIVE
 """Named here since a member of an enum costs 60 ns to find, and every task looks at these."""
@@ -42,10 +42,7 @@ def on_submits(state: State, client: ClientRecord, batch: Sequence[Any], at: int
     if code is None or options.num_returns != 1:
         return at
     function = state.functions.get(options.name) or state.function_of(options)
-    counts = function.counts
-    run = state.runs.get(run_id) if run_id else None
-    all_tasks, all_objects, now = state.tasks, state.objects, state.now
-    held, unfinished = client.held, client.tasks
+    now = state.now
     queue = placement.queue_of(state, options_id)
     count = 0
     for message in islice(batch, at, None):
@@ -61,9 +58,8 @@ def on_submits(state: State, client: ClientRecord, batch: Sequence[Any], at: int
         args = message.args
         if args is not None and (args.segment or args.contained):
             break
-        task_id = message.task_id
         task = TaskRecord(
-            task_id,
+            message.task_id,
             client,
             code,
             function,
@@ -76,14 +72,7 @@ def on_submits(state: State, client: ClientRecord, batch: Sequence[Any], at: int
             0,
             now,
         )
-        record = ObjectRecord(task_id, task)
-        record.refs = 1
-        all_tasks[task_id] = unfinished[task_id] = task
-        all_objects[task_id] = record
-        held.add(task_id)
-        if run is not None:
-            run.tasks[task_id] = task
-        counts[_WAITING] += 1
+        tasks.register(state, client, task)
         move_task(state, task, _ARGUMENTS_READY)
         queue.tasks.append(task)
         count += 1
@@ -94,10 +83,8 @@ def on_submits(state: State, client: ClientRecord, batch: Sequence[Any], at: int
 
 def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
     """Send on the plain calls of actors that begin at `at`; return where they end."""
-    all_tasks, all_objects, all_actors = state.tasks, state.objects, state.actors
-    held, unfinished, now = client.held, client.tasks, state.now
-    options_id = run_id = -1
-    run = None
+    all_actors, now = state.actors, state.now
+    options_id = -1
     count = 0
     for message in islice(batch, at, None):
         if type(message) is not messages.Call or message.deps or message.parent or message.code_id:
@@ -107,9 +94,6 @@ def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) 
             options = state.options[options_id]
             function = state.functions.get(options.name) or state.function_of(options)
             lane = (client.id, options.concurrency_group)
-        if message.run_id != run_id:
-            run_id = message.run_id
-            run = state.runs.get(run_id) if run_id else None
         actor, args = all_actors.get(message.actor_id), message.args
         if (
             actor is None
@@ -119,9 +103,8 @@ def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) 
             or (args is not None and (args.segment or args.contained))
         ):
             break
-        task_id = message.task_id
         task = TaskRecord(
-            task_id,
+            message.task_id,
             client,
             None,
             function,
@@ -130,21 +113,14 @@ def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) 
             args,
             message.deps,
             message.slots,
-            run_id,
+            message.run_id,
             0,
             now,
         )
         task.method = message.method
         task.retries = message.max_task_retries
         task.actor = actor
-        record = ObjectRecord(task_id, task)
-        record.refs = 1
-        all_tasks[task_id] = unfinished[task_id] = task
-        all_objects[task_id] = record
-        held.add(task_id)
-        if run is not None:
-            run.tasks[task_id] = task
-        function.counts[_WAITING] += 1
+        tasks.register(state, client, task)
         actor.refs += 1
         actor.calls += 1
         state.actor_changed(actor)
