@@ -149,12 +149,14 @@ class Worker:
         """
         inbox = self.client.inbox
         while inbox:
-            with contextlib.suppress(IndexError):  # it was given back, or cancelled, just now
-                self._taken = inbox[0]
+            try:
+                taken = self._taken = inbox[0]
                 message = inbox.popleft()
-                if message is self._taken:
-                    return message
-                inbox.appendleft(message)
+            except IndexError:  # the last one was given back, or cancelled, just now
+                break
+            if message is taken:
+                return message
+            inbox.appendleft(message)
         return None
 
     def _set_up(self, setup: messages.Setup) -> None:
@@ -317,9 +319,8 @@ class Worker:
                     inbox.remove(message)
                     return
         if type(self._taken) is messages.Run and self._taken.task_id == task_id:
-            self._cancelled_early = (
-                task_id  # before the look whether it runs, as that is after this
-            )
+            # Noted before we look whether it runs: whoever begins it looks in the other order.
+            self._cancelled_early = task_id
         if self._side_by_side is not None:
             self._side_by_side.interrupt(task_id)
             return
