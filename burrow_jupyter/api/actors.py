@@ -11,13 +11,13 @@ from weakref import WeakValueDictionary
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
-    NO_GRAPHS,
     Definition,
     Parameters,
     check_feasible,
     environment_of,
     is_generator,
     method_options,
+    refuse_graph,
 )
 from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.exceptions import (
@@ -253,13 +253,7 @@ class ActorClass:
         target = self.options(**given) if given else self
         return target.remote(*(args or ()), **(kwargs or {}))
 
-    def bind(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: graphs that are declared first and run later are Ray's.
-
-        Raises:
-            NotImplementedError: always; it says what to do.
-        """
-        raise NotImplementedError(NO_GRAPHS)
+    bind = refuse_graph
 
     def __getstate__(self) -> dict[str, Any]:
         # With what was seen of the class: one whose methods name it is unpickled before it
@@ -378,13 +372,7 @@ class ActorMethod:
         target = self.options(**given) if given else self
         return target.remote(*(args or ()), **(kwargs or {}))
 
-    def bind(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: graphs that are declared first and run later are Ray's.
-
-        Raises:
-            NotImplementedError: always; it says what to do.
-        """
-        raise NotImplementedError(NO_GRAPHS)
+    bind = refuse_graph
 
     def __repr__(self) -> str:
         return f"ActorMethod({self._handle._info.name}.{self._name})"  # noqa: SLF001

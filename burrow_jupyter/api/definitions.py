@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.backends.protocol import Backend
 
-NO_GRAPHS = (
+_NO_GRAPHS = (
     "graphs that are declared by bind() and run later are Ray's: call with .remote(); a ref that "
     "is an argument is waited for, so the calls make the same graph"
 )
@@ -28,6 +28,15 @@ _PLAIN_KINDS = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
 )
+
+
+def refuse_graph(self: object, *args: Any, **kwargs: Any) -> Any:
+    """Refused: graphs that are declared first and run later are Ray's.
+
+    Raises:
+        NotImplementedError: always; it says what to do.
+    """
+    raise NotImplementedError(_NO_GRAPHS)
 
 
 class Definition:

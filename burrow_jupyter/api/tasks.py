@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.definitions import (
-    NO_GRAPHS,
     Definition,
     Parameters,
     check_feasible,
     environment_of,
     is_generator,
+    refuse_graph,
     retries_of,
     returns_of,
 )
@@ -147,13 +147,7 @@ class RemoteFunction(Generic[P, T]):
         remote: Any = target.remote
         return remote(*(args or ()), **(kwargs or {}))
 
-    def bind(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: graphs that are declared first and run later are Ray's.
-
-        Raises:
-            NotImplementedError: always; it says what to do.
-        """
-        raise NotImplementedError(NO_GRAPHS)
+    bind = refuse_graph
 
     def __getstate__(self) -> dict[str, Any]:
         # With what was seen of the function: one that calls itself is unpickled before it

@@ -18,6 +18,7 @@ from burrow_jupyter.api.calls import cancel
 from burrow_jupyter.api.exceptions import WorkerCrashedError
 from burrow_jupyter.api.refs import fetch
 from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
 
@@ -327,11 +328,7 @@ def _call_back(settle: Callable[[], object]) -> None:
     try:
         settle()
     except BaseException as error:  # noqa: BLE001  # of the user's callback, as in any thread
-        threading.excepthook(
-            threading.ExceptHookArgs(
-                (type(error), error, error.__traceback__, threading.current_thread())
-            )
-        )
+        callbacks.report(error)
 
 
 class _Crashed(WorkerCrashedError, BrokenProcessPool):

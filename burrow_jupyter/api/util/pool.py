@@ -13,6 +13,7 @@ from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.calls import get, kill, wait
 from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Outcome, Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
 
@@ -92,11 +93,7 @@ class _Settler:
             try:
                 settle()
             except Exception as error:  # noqa: BLE001  # of the user's callback, as in any thread
-                threading.excepthook(
-                    threading.ExceptHookArgs(
-                        (type(error), error, error.__traceback__, threading.current_thread())
-                    )
-                )
+                callbacks.report(error)
             with self._lock:
                 self._expected -= 1
                 self._lock.notify_all()
