@@ -16,6 +16,7 @@ from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError, StoreFull
+from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import STREAMING, ActorOptions
 from burrow_jupyter.engine import current, seeds, serialization, surroundings
@@ -89,6 +90,7 @@ class LocalBackend:
         self._next = client.mint.next
         self._entries = client.entries
         self._post = client.post
+        self._submit = client.submit
         self.drop = client.drop
         self.adopt = client.adopt
         self.current = current.call
@@ -96,7 +98,7 @@ class LocalBackend:
     @property
     def closed(self) -> bool:
         """Whether the session has ended."""
-        return self.client.closed
+        return self.client._closed  # noqa: SLF001  # every call asks
 
     @property
     def untouched(self) -> bool:
@@ -225,9 +227,24 @@ class LocalBackend:
         if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(options.name, args, kwargs)
         direct = self._direct
-        if direct is not None and direct.lent and not deps:
-            task_id = direct.task(code_id, options_id, packed, run_id)
-            if task_id:
+        if direct is not None:
+            if direct.lent and not deps:
+                task_id = direct.task(code_id, options_id, packed, run_id)
+                if task_id:
+                    return task_id
+            if (
+                options.num_returns == 1
+                and not deps
+                and not direct.to_cancel
+                and (packed is None or is_plain(packed))
+            ):
+                task_id = self._next()
+                self._entries[task_id] = Entry(PENDING)
+                data = b"" if packed is None else packed.data
+                if self._submit(task_id, code_id, options_id, run_id, data):
+                    direct.burst()
+                else:
+                    direct.submitted(task_id, code_id, options_id, options, run_id)
                 return task_id
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id

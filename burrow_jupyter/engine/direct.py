@@ -214,6 +214,10 @@ class Direct:
             reach = messages.Reach(target.asked, task_id, 0, run_id, codes, known)
             self._client.post(reach)
 
+    def burst(self) -> None:
+        """A task follows another that is not even sent: no loop of single calls."""
+        self._tasks.row = 0
+
     def called(self, task_id: int, actor_id: int, options_id: int, options: TaskOptions) -> None:
         """A call of an actor went through the head."""
         target = self._actors.get(actor_id)

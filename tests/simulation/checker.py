@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.failures import ActorDied, UserError, WorkerDied
+from burrow_jupyter.core.ids import STRIDE
 from burrow_jupyter.core.options import FOREVER
 from burrow_jupyter.core.scheduler import leases
 from burrow_jupyter.core.scheduler.proof import check
@@ -184,7 +185,8 @@ class Facts:
         self.sent.setdefault(client, {})[run.task_id] = None
         (self.rode.add if None in run.values else self.rode.discard)(run.task_id)
         last, index = self.returned.pop(run.task_id, ([-1], 0))
-        if self.world.state.tasks[run.task_id].urgent:
+        task = self.world.state.tasks.get(run.task_id)  # None: it is folded
+        if task is not None and task.urgent:
             return  # a blocked task waits for it: it passes others
         self.world.require(index > last[0], f"{run.task_id:x} came back, and is sent out of turn")
         last[0] = index
@@ -270,9 +272,16 @@ class Facts:
             self.delivered(object_id, value)
         if worker.actor is None:
             task = world.state.tasks.get(task_id)
+            known = world.state.workers.get(worker.number)
             direct = task is None and task_id in worker.desk.calls
-            require(task is not None or direct, f"{name} begins though it has ended")
-            holder = task.worker if task is not None else world.state.workers.get(worker.number)
+            folded = known is not None and any(
+                0
+                <= task_id - piece.fold.first - piece.start * STRIDE
+                < (piece.stop - piece.start) * STRIDE
+                for piece in known.pieces
+            )
+            require(task is not None or direct or folded, f"{name} begins though it has ended")
+            holder = task.worker if task is not None else known
             require(
                 holder is not None and holder.id == worker.number,
                 f"{name} begins where it was taken from",
@@ -434,6 +443,7 @@ def check_nothing_left(world: World) -> None:
     state = world.state
     require = world.require
     check(state)
+    require(not state.folds and not state.fold_workers, "folds are left")
     require(
         not state.tasks,
         f"tasks are left: {[f'{t:x} {r.state.name}' for t, r in state.tasks.items()]}",
