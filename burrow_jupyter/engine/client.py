@@ -188,8 +188,10 @@ class Client:
         self._early: list[Any] = []
         self.unsent: list[Any] = []
         """Messages for the head, in order."""
-        self.send_lock = threading.Lock()
+        self.send_lock = threading.RLock()
         """Held by whoever sends, and whoever adds to a message that is in `unsent` already."""
+        # Whoever holds it may find itself in a `__del__` of the user's that submits something.
+        self._is_sending: Callable[[], bool] = self.send_lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading.Condition` does
         self._last_flush = 0.0
         self._heard_at = 0.0
         self._gone: list[int] = []
@@ -348,11 +350,17 @@ class Client:
         """Send a message soon: with others if more come within a millisecond."""
         out = self.unsent
         out.append(message)
-        self._posted(len(out))
+        if len(out) >= BATCH_MAX_MESSAGES or monotonic() - self._last_flush > BATCH_MAX_DELAY_S:
+            self.flush()
+        elif self._lazy:
+            self.kick()
 
     def submit(self, task_id: int, code_id: int, options_id: int, run_id: int, args: bytes) -> bool:
         """Submit a plain call soon; say whether the one before is still to be sent with it."""
         out = self.unsent
+        if self._is_sending():
+            out.append(SubmitMany(task_id, code_id, options_id, run_id, [args]))
+            return False
         with self.send_lock:
             last: Any = out[-1] if out else None
             joins = (
@@ -368,18 +376,16 @@ class Client:
             else:
                 out.append(SubmitMany(task_id, code_id, options_id, run_id, [args]))
                 count = len(out)
-        self._posted(count)
-        return joins
-
-    def _posted(self, count: int) -> None:
-        """Something was added to what is to be sent: send all if it is enough by now."""
         if count >= BATCH_MAX_MESSAGES or monotonic() - self._last_flush > BATCH_MAX_DELAY_S:
             self.flush()
         elif self._lazy:
             self.kick()
+        return joins
 
     def flush(self) -> None:
         """Send everything now. Should the head be gone, whoever waits is told, not who sends."""
+        if self._is_sending():
+            return  # this goes out next time
         shielded = self.shield.enter()
         try:
             self._flush()
@@ -448,7 +454,7 @@ class Client:
 
     def _collect(self) -> None:
         """Turn dead refs and mappings into messages; under the send lock."""
-        entries = self.entries
+        entries, awaited = self.entries, self._awaited
         gone: list[int] = []
         untold = self.direct.untold if self.direct is not None else None
         dropped = self.dropped
@@ -458,19 +464,22 @@ class Client:
             if entry is None:
                 continue
             entry.count -= 1
-            if entry.count <= 0:
-                del entries[object_id]
-                if self._awaited:
-                    self._awaited.pop(id(entry), None)
-                if untold and not self.unsent and object_id in untold:
-                    # Nothing that is to be sent can mention it: the head need not know it.
-                    untold[object_id].value = None
-                    continue
-                gone.append(object_id)
+            if entry.count > 0:
+                continue
+            del entries[object_id]
+            if awaited:
+                awaited.pop(id(entry), None)
+            if untold and not self.unsent and object_id in untold:
+                # Nothing that is to be sent can mention it: the head need not know it.
+                untold[object_id].value = None
+                continue
+            gone.append(object_id)
+            value = entry.value
+            if value is None:
                 if entry.failure is not None and not entry.asked:
                     self._unseen.append(entry.failure)
-                if entry.value is not None and entry.value.segment:
-                    self.release_segment(entry.value.segment)
+            elif value.segment:
+                self.release_segment(value.segment)
         while self.unmapped:
             self.release_segment(self.unmapped.popleft())
         while self.ended_streams:
