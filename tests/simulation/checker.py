@@ -39,6 +39,7 @@ class Facts:
         self.starts: Counter[int] = Counter()
         self.budgets: dict[int, int] = {}
         self.options: dict[int, TaskOptions] = {}
+        self.runs: dict[int, int] = {}  # of what drivers have submitted
         self.values: dict[int, set[bytes]] = {}
         self.lanes: dict[int, tuple[int, int, int]] = {}
         self.in_order: set[int] = set()
@@ -265,6 +266,7 @@ class Facts:
             f"{name} begins for the {self.starts[task_id]}th time, retries {budget}",
         )
         require(options == self.options[task_id], f"{name} has another's options")
+        require(self.runs.get(task_id, 0) in (0, run.run_id), f"{name} is of another run")
         require(task_id not in self.forbidden, f"{name} runs though its caller killed the actor")
         require(len(run.values) == len(run.deps), f"{name} lacks arguments")
         for object_id, value in zip(run.deps, run.values, strict=True):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.options import FOREVER, STREAMING, ActorOptions, TaskOptions
 
@@ -589,7 +591,9 @@ class Programs:
         shape = ((CPU, UNIT),) if burst else self._shape(nested=depth > 0)
         code = 0 if burst else rng.randint(1, 4)
         options = TaskOptions(name=f"f{code}", function=f"f{code}", shape=shape)
-        if not burst:
+        if plain:
+            options = msgspec.structs.replace(options, max_retries=rng.choice([3] * 9 + [1]))
+        elif not burst:
             options = self._random_options(options, nested=depth > 0)
         options_id = self._options(client, options)
         deps = self._some([i for i in pool if i not in self.actors], 3) if pool else []
@@ -604,6 +608,7 @@ class Programs:
         self.scripts[task_id] = script
         run_id = client.run_id if isinstance(client, Driver) else 0
         self.world.facts.submitted(task_id, client, options, options.max_retries)
+        self.world.facts.runs[task_id] = run_id
         post = client.out.append if plain else client.post
         post(
             messages.Submit(
