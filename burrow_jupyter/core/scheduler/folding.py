@@ -468,8 +468,9 @@ def _records_of(stretch: Stretch) -> list[TaskRecord]:
     for index in range(stretch.start, stretch.stop):
         task: Any = _record_of(stretch.fold, index)
         task.state = _FINISHED
-        task.ended_at = stretch.at - (stretch.stop - 1 - index) * stretch.took_s
-        task.started_at = max(task.submitted_at, task.ended_at - stretch.took_s)
+        ended_at = stretch.at - (stretch.stop - 1 - index) * stretch.took_s
+        task.ended_at = max(task.submitted_at, ended_at)
+        task.started_at = max(task.submitted_at, ended_at - stretch.took_s)
         task.ran_on = stretch.ran_on
         records.append(task)
     return records
