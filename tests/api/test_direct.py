@@ -18,7 +18,8 @@ import pytest
 import burrow
 from burrow.util import state
 from burrow_jupyter.core import messages
-from burrow_jupyter.engine import session, transport
+from burrow_jupyter.engine import transport
+from helpers.burrows import burrow_of
 from helpers.gates import count_runs, leave_trace, pass_gate, sleep_long
 from helpers.wait import wait_until
 
@@ -92,7 +93,7 @@ def warm(diary: Any) -> None:
 
 
 def head_wakes() -> int:
-    return psutil.Process(session.list_burrows()[0].head_pid).num_ctx_switches().voluntary
+    return psutil.Process(burrow_of().head_pid).num_ctx_switches().voluntary
 
 
 # ---- that they do --------------------------------------------------------------------------
@@ -477,8 +478,7 @@ def test_a_call_that_takes_its_time_is_seen():
 @pytest.mark.usefixtures("two_cpus")
 def test_nobody_comes_in_without_the_key_that_the_head_has_named(tmp_path: Path):
     warm_tasks()
-    (place,) = (one for one in session.list_burrows() if one.driver_pid == os.getpid())
-    doors = list(Path(place.socket).parent.glob("w*.sock"))
+    doors = list(Path(burrow_of().socket).parent.glob("w*.sock"))
     call = messages.Direct(1 << 50, 0, 0, 1, 1, method="note")
     assert doors
 
