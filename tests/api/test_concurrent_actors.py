@@ -73,8 +73,8 @@ def test_twenty_thousand_calls_wait_for_a_constructor_and_for_an_argument(tmp_pa
     late, value = Late.remote(), gated.remote()
     of_the_constructor = [late.same.remote(0) for _ in range(20_000)]
     made.touch()
-    assert burrow.get(of_the_constructor, timeout=20) == [0] * 20_000
+    assert burrow.get(of_the_constructor, timeout=60) == [0] * 20_000
     of_the_argument = [late.same.remote(value) for _ in range(20_000)]
-    assert burrow.get(late.same.remote(2), timeout=20) == 2
+    assert burrow.get(late.same.remote(2), timeout=60) == 2
     given.touch()
-    assert burrow.get(of_the_argument, timeout=20) == [1] * 20_000
+    assert burrow.get(of_the_argument, timeout=60) == [1] * 20_000
