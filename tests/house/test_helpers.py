@@ -93,6 +93,29 @@ def test_shared_memory_of_somebody_elses_burrow_is_not_blamed_on_the_test(segmen
     assert segment not in found.files
 
 
+@pytest.mark.parametrize("run", ["another", ""])
+def test_shared_memory_is_its_processes_wherever_their_runtime_directory_is(segment, run):
+    variables = {**os.environ, "BURROW_SESSION": segment.name.split("-")[-1]}
+    if run:
+        variables[leaks.SESSION_MARK] = run
+    baseline = leaks.take_baseline()
+    segment.touch()
+
+    def is_found() -> bool:
+        return segment in leaks.find_leftovers(leaks.MARK, "none", baseline).files
+
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=variables,
+    ) as process:
+        assert process.stdout.readline() == b"\n"
+        assert is_found() == (not run)
+        process.communicate(b"\n")
+    assert is_found()
+
+
 def test_a_thread_with_our_name_is_found():
     baseline = leaks.take_baseline()
     over = threading.Event()

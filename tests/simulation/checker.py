@@ -56,6 +56,7 @@ class Facts:
         self.dead_actors: set[int] = set()
         self.to_cancel: set[int] = set()
         self.killed_now: set[int] = set()  # actors, earlier in the frame that is taken
+        self.over_now: set[int] = set()  # tasks cancelled earlier in it that had no worker
         self.cancelled_runs: set[int] = set()
         self.to_die: set[int] = set()
         self.crashes: Counter[int] = Counter()
@@ -167,11 +168,15 @@ class Facts:
         task = state.tasks.get(message.object_id) or (record.task if record is not None else None)
         if task is not None and task.actor is not None and task.actor.id in self.killed_now:
             return  # it is over by then; what it has submitted ends with its process
-        found = {task.id} if task is not None else set()
+        found = {task.id} - self.over_now if task is not None else set()
+        reached: set[int] = set()
         while found:
-            self.to_cancel |= found
+            reached |= found
             children = {t.id for t in state.tasks.values() if t.parent in found}
-            found = children - self.to_cancel if message.recursive else set()
+            found = children - reached - self.over_now if message.recursive else set()
+        self.to_cancel |= reached
+        # These are over at once: another `Cancel` of them, as of all that is over, does nothing.
+        self.over_now |= {i for i in reached if i in state.tasks and not state.tasks[i].worker}
 
     def _comes_back(self, task_ids: list[int]) -> None:
         """A worker has these no more, whether it gave them back or died: they keep their order."""
@@ -403,6 +408,7 @@ def check_progress(world: World) -> None:
         world.require(known is None or known.cancelled, f"{task_id:x} is not cancelled")
     facts.to_cancel.clear()
     facts.killed_now.clear()
+    facts.over_now.clear()
     for actor_id in facts.to_die:
         actor = state.actors.get(actor_id)
         dead = actor is None or actor.state is ActorState.DEAD
