@@ -81,7 +81,7 @@ def test_twenty_thousand_calls_wait_for_a_constructor_and_for_an_argument(tmp_pa
 
 
 def test_a_call_that_is_cancelled_in_the_round_of_the_loop_in_which_it_comes_ends(tmp_path):
-    @burrow.remote
+    @burrow.remote(concurrency_groups={"beside": 1})
     class Busy:
         async def block(self, path):
             pass_gate(path)
@@ -89,17 +89,21 @@ def test_a_call_that_is_cancelled_in_the_round_of_the_loop_in_which_it_comes_end
         async def call(self):
             return 1
 
-    busy = Busy.remote()
-    for number in range(5):
-        gate = tmp_path / str(number)
-        blocks = busy.block.remote(str(gate))
-        refs = [busy.call.remote() for _ in range(10)]
-        for ref in refs:
-            burrow.cancel(ref)
-        burrow.tasks()  # the head has sent all of it
-        gate.touch()
+        @burrow.method(concurrency_group="beside")
+        async def look(self):
+            return True
 
-        burrow.get(blocks)
-        for ref in refs:
-            with pytest.raises(burrow.exceptions.TaskCancelledError):
-                burrow.get(ref, timeout=20)
+    busy = Busy.remote()
+    gate = tmp_path / "gate"
+    blocks = busy.block.remote(str(gate))  # the loop in which the calls are to run
+    refs = [busy.call.remote() for _ in range(10)]
+    assert burrow.get(busy.look.remote(), timeout=20)  # behind them: they are in the loop's queue
+    for ref in refs:
+        burrow.cancel(ref)
+    assert burrow.get(busy.look.remote(), timeout=20)  # and so are the cancels
+    gate.touch()
+
+    burrow.get(blocks, timeout=20)
+    for ref in refs:
+        with pytest.raises(burrow.exceptions.TaskCancelledError):
+            burrow.get(ref, timeout=20)
