@@ -2,9 +2,9 @@
 
 A loop over short calls submits them, their workers end them, their caller drops the results: if
 nothing else happens, a call needs no record of its own, and an entry in a list is enough. That is
-all this module knows of. Whatever else happens (a cancel, a dependant, a death, a question, another
-shape) first *unfolds* everything into the records that it would have had from the start; the rest of
-the scheduler never sees a fold. Calls are folded only where nothing waits and workers are at hand,
+all this module knows of. Whatever else happens (a cancel, a task that needs a result, a death, a
+question, another shape) first *unfolds* everything into the records that it would have had from the
+start; the rest of the scheduler never sees a fold. Calls are folded only where nothing waits and workers are at hand,
 so there is nothing to decide but who runs what next.
 """
 
