@@ -138,7 +138,7 @@ class Programs:
         names = list(_ACTIONS)
         weights = list(_ACTIONS.values())
         if self.loops:
-            weights[names.index("loop")] = sum(weights) // 2
+            weights[names.index("loop")] = sum(weights) // 3
         for number in range(self.actions // len(world.drivers)):
             if number % 15 == 0:
                 driver.run_id = driver.mint.next()
@@ -228,7 +228,7 @@ class Programs:
             yield self._told(driver, [first], 0.2)
         for _ in range(rng.randint(1, 3)):
             made: list[int] = []
-            for _ in range(rng.choice([1, 3, 10, 25])):
+            for _ in range(rng.choice([1, 2, 8, 16])):
                 task_id = self.submit(driver, [], burst=True, plain=True)
                 if task_id:
                     made.append(task_id)
