@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.definitions import (
     Definition,
     Parameters,
@@ -251,7 +251,9 @@ class ActorClass:
     ) -> ActorHandle:
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
-        return target.remote(*(args or ()), **(kwargs or {}))
+        return target.remote(
+            *checks.items("args", args or ()), **checks.mapping("kwargs", kwargs or {})
+        )
 
     bind = refuse_graph
 
@@ -370,7 +372,9 @@ class ActorMethod:
     def _remote(self, args: Any = None, kwargs: dict[str, Any] | None = None, **given: Any) -> Any:
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
-        return target.remote(*(args or ()), **(kwargs or {}))
+        return target.remote(
+            *checks.items("args", args or ()), **checks.mapping("kwargs", kwargs or {})
+        )
 
     bind = refuse_graph
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.debugging import Debugger
 from burrow_jupyter.api.refs import DynamicObjectRefGenerator, ObjectRef
 from burrow_jupyter.backends import open as backends
@@ -249,9 +249,8 @@ def _check(
         if num_gpus != int(num_gpus):
             msg = f"num_gpus must be a whole number of devices, got {num_gpus!r}"
             raise ValueError(msg)
-    if object_store_memory is not None and object_store_memory <= 0:
-        msg = f"object_store_memory must be a number of bytes above 0, got {object_store_memory!r}"
-        raise ValueError(msg)
+    if object_store_memory is not None:
+        checks.number_of_bytes("object_store_memory", object_store_memory)
     if namespace is not None:
         table.check_name("namespace", namespace)
 
@@ -276,7 +275,7 @@ def _open(asked: dict[str, Any]) -> Backend:
             num_cpus=asked["num_cpus"],
             num_gpus=asked["num_gpus"],
             resources=asked["resources"],
-            object_store_bytes=asked["object_store_memory"],
+            object_store_bytes=int(asked["object_store_memory"] or 0) or None,
             namespace=asked["namespace"] or "",
             kernel_id=kernel_id,
             infeasible_waits=asked["infeasible"] == "wait",

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.actors import ActorHandle, own_handle
 from burrow_jupyter.api.ids import HexId
 from burrow_jupyter.core import resources
+from burrow_jupyter.core.ids import parse_short
 from burrow_jupyter.engine import current
 
 
@@ -26,7 +27,7 @@ def available_resources() -> dict[str, float]:
     return {name: amount for name, amount in free.items() if amount}
 
 
-def get_node_ip_address() -> str:
+def get_node_ip_address(address: Any = None) -> str:
     """Return the address under which this machine's processes reach each other."""
     return "127.0.0.1"
 
@@ -93,9 +94,14 @@ class Rows(list[dict[str, Any]]):
         return "\n".join(text)
 
 
-def tasks(*, run: int = 0) -> Rows:
-    """Return the tasks that have not ended and the last that have; of one run if it is given."""
-    rows = context.backend().ask("tasks", run)
+def tasks(*, run: int | str = 0) -> Rows:
+    """Return the tasks that have not ended and the last that have.
+
+    Args:
+        run: only those of this run, as the column `run` names it.
+    """
+    run_id = parse_short(run) if isinstance(run, str) and run else checks.whole("run", run or 0)
+    rows = context.backend().ask("tasks", run_id)
     return Rows(rows, ("id", "name", "state", "worker", "attempt", "error"))
 
 
@@ -141,6 +147,8 @@ def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, A
     Source: Ray 2.60 `ray.timeline`.
     """
     now = time.time()
+    if filename is not None:
+        checks.instance("filename", filename, (str, os.PathLike))
     events: list[dict[str, Any]] = [
         {
             "cat": "task",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context, state
+from burrow_jupyter.api import checks, context, state
 from burrow_jupyter.api.util import placement
 from burrow_jupyter.core.ids import parse_short
 
@@ -166,11 +166,14 @@ def _rows(
 ) -> state.Rows:
     """Return the records that fit; a filter is `(column, "=" or "!=", value)`."""
     kept: list[dict[str, Any]] = []
+    limit = checks.whole("limit", limit, least=1)
+    filters = list(checks.items("filters", filters or ()))
+    for one in filters:
+        if not (isinstance(one, tuple | list) and len(one) == 3 and one[1] in ("=", "!=")):
+            msg = f"a filter is (column, '=' or '!=', value), got {one!r:.60}"
+            raise ValueError(msg)
     for record in records:
-        for column, predicate, value in filters or ():
-            if predicate not in ("=", "!="):
-                msg = f"a filter is (column, '=' or '!=', value), got {predicate!r}"
-                raise ValueError(msg)
+        for column, predicate, value in filters:
             if column not in record:
                 msg = f"there is no column {column!r} to filter by; there are: {', '.join(record)}"
                 raise ValueError(msg)
