@@ -28,6 +28,7 @@ from burrow_jupyter.engine.client import (
     ConnectionLost,
     Entry,
     GaveUp,
+    pieces,
 )
 from burrow_jupyter.engine.direct import Direct
 from burrow_jupyter.engine.store.segments import StoreFullError
@@ -458,7 +459,8 @@ class LocalBackend:
                 entry.state = KNOWN
                 if value.segment:
                     self.client.release_segment(value.segment)
-        self.client.post(messages.Free(list(ids)))
+        for piece in pieces(list(ids)):
+            self.client.post(messages.Free(piece))
         self.client.flush()
 
     # ---- state -----------------------------------------------------------------------

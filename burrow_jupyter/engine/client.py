@@ -170,6 +170,11 @@ class _Arrival:
             client.kick()
 
 
+def pieces(ids: list[int]) -> list[list[int]]:
+    """Return ids in lists that fit in a message each: a larger one would end the connection."""
+    return [ids[at : at + IDS_MAX] for at in range(0, len(ids), IDS_MAX)]
+
+
 class Client:
     """One connection. All public methods may be called from any thread."""
 
@@ -368,10 +373,7 @@ class Client:
                 self._collect()
             if self._gone:
                 gone, self._gone = self._gone, []
-                # In pieces: what is too large for one frame ends the connection.
-                out += [
-                    messages.Drop(gone[at : at + IDS_MAX]) for at in range(0, len(gone), IDS_MAX)
-                ]
+                out += [messages.Drop(piece) for piece in pieces(gone)]
             if self.precede is not None:
                 self.precede(out)
             while out:
@@ -661,7 +663,7 @@ class Client:
         if not task_id:
             yield
             return
-        self.unsent.append(messages.Paused(task_id, list(object_ids)))
+        self.unsent.append(messages.Paused(task_id, list(object_ids)[:IDS_MAX]))
         self.flush()
         try:
             yield
@@ -936,7 +938,9 @@ class Client:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
             bounded = timeout_s is not None
-            self.unsent.append(messages.Get(ask, len(ask), task_id, bounded=bounded))
+            self.unsent += [
+                messages.Get(piece, len(piece), task_id, bounded=bounded) for piece in pieces(ask)
+            ]
         position = 0
         count = len(found)
         failed: Entry | None = None
@@ -992,7 +996,7 @@ class Client:
         if wanted:
             wanted = list(dict.fromkeys(wanted))
             asked.extend(wanted)
-            self.unsent.append(messages.Get(wanted, len(wanted), 0))
+            self.unsent += [messages.Get(piece, len(piece), 0) for piece in pieces(wanted)]
             self.flush()
 
     def wait(
@@ -1007,16 +1011,18 @@ class Client:
             if entry.state == KNOWN or (task_id and entry.state == PENDING)
         ]
         ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
-        if unknown:
-            self.unsent.append(
-                messages.Get(
-                    unknown,
-                    max(0, need - ready),
-                    task_id,
-                    fetch and not task_id,
-                    timeout_s is not None,
-                )
+        several = len(unknown) > IDS_MAX  # then each of the questions blocks the task by itself
+        left = max(0, need - ready)
+        self.unsent += [
+            messages.Get(
+                piece,
+                min(left, len(piece)),
+                task_id,
+                fetch and not task_id,
+                timeout_s is not None,
             )
+            for piece in pieces(unknown)
+        ]
 
         def done() -> bool:
             if self.interlude is not None:
@@ -1040,7 +1046,7 @@ class Client:
             try:
                 finished = self._wait(done, timeout_s)
             finally:
-                if task_id and unknown and not finished:
+                if task_id and unknown and (several or not finished):
                     self.post(messages.Unblock(task_id))
         return [entry.state not in (PENDING, KNOWN) for entry in found]
 

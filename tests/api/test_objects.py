@@ -13,8 +13,9 @@ import pytest
 
 import burrow
 from burrow_jupyter.api import context
+from burrow_jupyter.core import messages
 from burrow_jupyter.engine import client, serialization
-from helpers.gates import pass_gate
+from helpers.gates import leave_trace, pass_gate
 from helpers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
@@ -203,3 +204,44 @@ def test_more_refs_than_a_message_holds_are_refused_in_a_value_and_dropped_in_pi
 
     wait_until(lambda: len(burrow.objects()) < 100, 20, "the head to hear that nobody has them")
     assert burrow.get(same.remote(1)) == 1
+
+
+def test_more_refs_than_a_message_can_name_are_got_waited_for_and_freed(monkeypatch, tmp_path):
+    gates = [str(tmp_path / "first"), str(tmp_path / "second")]
+    refs = [
+        *(hold.options(num_cpus=0).remote(gate) for gate in gates),
+        *(same.remote(n) for n in range(33)),
+    ]
+    burrow.get(refs[2:])
+
+    @burrow.remote
+    def reads(refs, gates):
+        client.IDS_MAX = 10
+        try:
+            some, rest = burrow.wait(refs, num_returns=25)
+            leave_trace(gates[1])
+            lent = same.options(num_cpus=2).remote(1)  # runs on the CPU that this task lends
+            got = burrow.get([*refs[1:], lent])
+            leave_trace(gates[0])
+            return len(some), len(rest), len(got), len(burrow.get(refs))
+        finally:
+            client.IDS_MAX = 1_000_000
+
+    sent = []
+    encode = client.transport.encode_frame
+    monkeypatch.setattr(
+        client.transport, "encode_frame", lambda batch: sent.extend(batch) or encode(batch)
+    )
+    monkeypatch.setattr(client, "IDS_MAX", 10)
+
+    assert burrow.get(reads.remote(refs, gates)) == (25, 10, 35, 35)
+    made = burrow.get(burrow.remote(lambda: [burrow.put(n) for n in range(35)]).remote())
+    assert burrow.wait(made, num_returns=35) == (made, [])
+    assert burrow.get(made) == list(range(35))
+    burrow.free(made)
+    unreadable = burrow.get(burrow.remote(lambda refs: refs).remote(made))
+    with pytest.raises(burrow.exceptions.ObjectFreedError):
+        burrow.get(unreadable)
+    asked = [len(message.object_ids) for message in sent if type(message) is messages.Get]
+    freed = [len(message.object_ids) for message in sent if type(message) is messages.Free]
+    assert max(asked) == max(freed) == 10
