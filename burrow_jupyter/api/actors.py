@@ -25,7 +25,7 @@ from burrow_jupyter.api.exceptions import (
     ActorHandleNotFoundError,
     PendingCallsLimitExceeded,
 )
-from burrow_jupyter.api.ids import HexId
+from burrow_jupyter.api.ids import ActorID
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.api.tasks import refs_of
 from burrow_jupyter.backends.protocol import Ended, Failed
@@ -144,6 +144,13 @@ _latest: WeakValueDictionary[tuple[str, str], ActorClass] = WeakValueDictionary(
 """The classes as they were last decorated, by module and name."""
 
 
+class ActorClassInheritanceException(TypeError):  # Ray's name
+    """A class was derived from an actor class.
+
+    Source: Ray 2.60 `ray.actor.ActorClassInheritanceException`.
+    """
+
+
 class ActorClass:
     """A class whose instances are actors: `Cls.remote(...)` makes one and returns its handle."""
 
@@ -179,7 +186,7 @@ class ActorClass:
             f"cannot inherit from the actor class {self._name}: "
             "leave the base class plain and decorate the classes made from it"
         )
-        raise TypeError(msg)
+        raise ActorClassInheritanceException(msg)
 
     @property
     def __ray_actor_class__(self) -> type:
@@ -529,8 +536,8 @@ class ActorHandle:
         self._pending += 1
 
     @property
-    def _actor_id(self) -> HexId:
-        return HexId(f"{self._session:016x}{self._id:016x}")
+    def _actor_id(self) -> ActorID:
+        return ActorID(f"{self._session:016x}{self._id:016x}")
 
     _ray_actor_id = _actor_id
 

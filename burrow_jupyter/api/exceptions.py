@@ -30,7 +30,9 @@
     ├── RaySystemError (BurrowSystemError)     Burrow itself could not do it
     ├── UserCodeException                      (for code that raises it itself)
     └── AuthenticationError, CrossLanguageError, LocalRayletDiedError, NodeDiedError,
-        RayChannelError, RayChannelTimeoutError, RayDirectTransportError, RpcError,
+        ObjectRefStreamEndOfStreamError, OufOfBandObjectRefSerializationException,
+        RayCgraphCapacityExceeded, RayChannelError, RayChannelTimeoutError,
+        RayDirectTransportError, RpcError, StreamingGeneratorReplayInconsistentError,
         TaskPlacementGroupRemoved, ActorPlacementGroupRemoved, UnserializableException
                                                (for Ray's code; not raised on one machine)
 
@@ -73,13 +75,16 @@ __all__ = [
     "ObjectFreedError",
     "ObjectLostError",
     "ObjectReconstructionFailedError",
+    "ObjectRefStreamEndOfStreamError",
     "ObjectStoreFullError",
+    "OufOfBandObjectRefSerializationException",
     "OutOfDiskError",
     "OutOfMemoryError",
     "OwnerDiedError",
     "PendingCallsLimitExceeded",
     "PlasmaObjectNotAvailable",
     "RayActorError",
+    "RayCgraphCapacityExceeded",
     "RayChannelError",
     "RayChannelTimeoutError",
     "RayDirectTransportError",
@@ -89,6 +94,7 @@ __all__ = [
     "ReferenceCountingAssertionError",
     "RpcError",
     "RuntimeEnvSetupError",
+    "StreamingGeneratorReplayInconsistentError",
     "TaskCancelledError",
     "TaskError",
     "TaskPlacementGroupRemoved",
@@ -302,6 +308,22 @@ class RayChannelTimeoutError(RayChannelError, TimeoutError):
 
 class RayDirectTransportError(RaySystemError):
     """Never raised. For code written for Ray."""
+
+
+class RayCgraphCapacityExceeded(RaySystemError):
+    """Never raised: there are no compiled graphs. For code written for Ray."""
+
+
+class ObjectRefStreamEndOfStreamError(RayError):
+    """Never raised: a stream ends with StopIteration. For code written for Ray."""
+
+
+class OufOfBandObjectRefSerializationException(RayError):
+    """Never raised: refs may be pickled anywhere. For code written for Ray, with its spelling."""
+
+
+class StreamingGeneratorReplayInconsistentError(RaySystemError):
+    """Never raised: what was taken from a generator is not made again. For code written for Ray."""
 
 
 class AuthenticationError(RayError):

@@ -104,8 +104,12 @@ def map_unordered(
         msg = f"map_unordered() takes a remote function, got {fn!r:.60}; map() takes others"
         raise TypeError(msg)
     checks.whole("chunk_size", chunk_size, least=1)
-    if backpressure_size is not None:
-        checks.whole("backpressure_size", backpressure_size, least=chunk_size)
+    most = (
+        None if backpressure_size is None else checks.whole("backpressure_size", backpressure_size)
+    )
+    if most is not None and most < chunk_size:
+        msg = f"backpressure_size must be chunk_size ({chunk_size}) or more, got {most!r}"
+        raise ValueError(msg)
     given = checks.items("items", items)
     return _mapped(fn, given, backpressure_size, chunk_size, waiting, refs_only=yield_obj_refs)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.calls import put
 from burrow_jupyter.api.exceptions import InfeasibleError
-from burrow_jupyter.api.ids import HexId
+from burrow_jupyter.api.ids import PlacementGroupID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ class PlacementGroup:
         self.strategy = strategy
         self.name = name
         self.session = context.backend().session
-        self.id = HexId(f"{self.session:016x}{next(_numbers):016x}")
+        self.id = PlacementGroupID(f"{self.session:016x}{next(_numbers):016x}")
         self.removed = False
 
     @property
@@ -216,20 +216,53 @@ class NodeAffinitySchedulingStrategy:
             raise InfeasibleError(msg)
 
 
+class In:
+    """A label has one of these values. Source: Ray 2.60, as the three below."""
+
+    def __init__(self, *values: str) -> None:
+        """Args: values: one at least."""
+        self.values = _values(values)
+
+
+class NotIn:
+    """A label has none of these values, or is not there."""
+
+    def __init__(self, *values: str) -> None:
+        """Args: values: one at least."""
+        self.values = _values(values)
+
+
+class Exists:
+    """A label is there."""
+
+
+class DoesNotExist:
+    """A label is not there."""
+
+
+def _values(values: tuple[str, ...]) -> list[str]:
+    if not values or not all(isinstance(value, str) for value in values):
+        msg = f"values of labels are one str or more, got {values!r:.60}"
+        raise ValueError(msg)
+    return list(values)
+
+
 @dataclass(frozen=True)
 class NodeLabelSchedulingStrategy:
     """Run on a node with labels: there is one node, and it has none.
 
     Raises:
-        InfeasibleError: `hard` asks for a label.
+        InfeasibleError: `hard` asks for a label that has a value, or is there.
     """
 
     hard: dict[str, Any] | None = None
     soft: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.hard:
-            msg = f"the one node has no labels, so none of {', '.join(self.hard)}; use soft="
+        hard = checks.mapping("hard", self.hard or {})
+        missing = [key for key, what in hard.items() if not isinstance(what, NotIn | DoesNotExist)]
+        if missing:
+            msg = f"the one node has no labels, so none of {', '.join(missing)}; use soft="
             raise InfeasibleError(msg)
 
 

@@ -147,7 +147,10 @@ class Queue:
             TypeError: `num_items` is no whole number.
             ValueError: it is negative.
         """
-        num_items = checks.whole("num_items", num_items, least=0)
+        num_items = checks.whole("num_items", num_items)
+        if num_items < 0:
+            msg = f"num_items must not be negative, got {num_items}"
+            raise ValueError(msg)
         items: list[Any] | None = get(self.actor.get_batch.remote(num_items))
         if items is None:
             msg = f"fewer than {num_items} items are there"

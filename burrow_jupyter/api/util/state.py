@@ -251,32 +251,32 @@ def _one(listed: Callable[..., state.Rows], column: str, wanted: str) -> Any:
     return found[0] if found else None
 
 
-def get_task(id: Any) -> Any:  # noqa: A002  # as in Ray
+def get_task(id: Any, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the task of an id, or of the ref to its result; `None` if it is not known."""
     return _one(list_tasks, "task_id", id.hex() if hasattr(id, "hex") else id)
 
 
-def get_actor(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_actor(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the actor of an id, `None` if it is not known."""
     return _one(list_actors, "actor_id", id)
 
 
-def get_objects(id: str) -> state.Rows:  # noqa: A002  # as in Ray
+def get_objects(id: str, **other: Any) -> state.Rows:  # noqa: A002  # as in Ray
     """Return the object of an id, as a list of one, or an empty list."""
     return list_objects(filters=[("object_id", "=", id)])
 
 
-def get_node(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_node(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the node of an id, `None` if it is another one."""
     return _one(list_nodes, "node_id", id)
 
 
-def get_worker(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_worker(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the worker process of an id, `None` if it is not known."""
     return _one(list_workers, "worker_id", id)
 
 
-def get_placement_group(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_placement_group(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the placement group of an id, `None` if it is not known."""
     return _one(list_placement_groups, "placement_group_id", id)
 
