@@ -15,7 +15,7 @@ import msgspec
 from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
-from burrow_jupyter.core.failures import EngineError, StoreFull
+from burrow_jupyter.core.failures import EngineError, ObjectLost, StoreFull
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.options import STREAMING, ActorOptions
 from burrow_jupyter.engine import current, seeds, serialization, surroundings
@@ -31,7 +31,7 @@ from burrow_jupyter.engine.client import (
     pieces,
 )
 from burrow_jupyter.engine.direct import Direct
-from burrow_jupyter.engine.store.segments import StoreFullError
+from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -364,7 +364,13 @@ class LocalBackend:
             failure = entries[0].failure
             assert failure is not None, "a failed entry says why"
             raise Failed(failure)
-        return [client.value_of(entry) for entry in entries]
+        values: list[Any] = []
+        try:
+            for entry in entries:
+                values.append(client.value_of(entry))  # noqa: PERF401  # their number is looked at
+        except SegmentLostError as lost:
+            raise Failed(ObjectLost(ids[len(values)], str(lost))) from None
+        return values
 
     def ready_among(self, ids: Sequence[int], need: int) -> list[int] | None:
         """Look at what is known here; see `Backend.ready_among`."""
