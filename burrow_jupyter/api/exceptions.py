@@ -161,12 +161,20 @@ class RayTaskError(RayError):
     """Of the worker process."""
     attempt: int = 1
 
+    def as_instanceof_cause(self) -> RayTaskError:
+        """Return the error itself, which is an instance of what was raised already."""
+        return self
+
+    make_dual_exception_instance = as_instanceof_cause
+
 
 class RayActorError(RayError):
     """An actor cannot be called."""
 
     actor_id: str | None = None
     class_name: str = ""
+    actor_init_failed: bool = False
+    """Whether its constructor has raised."""
     preempted: bool = False
     """Whether its machine was taken away, which does not happen to one's own."""
 
