@@ -285,6 +285,8 @@ class LocalBackend:
             self._entries[actor_id] = Entry(PENDING)
             self._post(message)
             return actor_id
+        # Handles that have died are told of first: one of the same name may be a last one.
+        self.client.flush()
         try:
             found: int = self.client.answer_to(message, actor_id)
         except KeyboardInterrupt:

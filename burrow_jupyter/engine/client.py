@@ -468,12 +468,29 @@ class Client:
 
     def adopt(self, any_id: int) -> None:
         """A ref or handle from elsewhere was unpickled here."""
-        entry = self.entries.get(any_id)
+        entries = self.entries
+        entry = entries.get(any_id)
         if entry is not None:
             entry.count += 1
-            return
-        self.entries[any_id] = Entry(KNOWN)
-        self.unsent.append(messages.Hold([any_id]))
+            if entries.get(any_id) is entry:
+                return  # else the last one went just then, in another thread
+        shielded = self.shield.enter()
+        try:
+            with self._send_lock:
+                entry = entries.get(any_id)
+                if entry is not None:
+                    entry.count += 1
+                    return
+                entries[any_id] = Entry(KNOWN)
+                if any_id in self._gone:
+                    # The head has not heard that we let it go, and need not. It would hear of
+                    # that after this: then we would hold what it has forgotten.
+                    self._gone.remove(any_id)
+                else:
+                    self.unsent.append(messages.Hold([any_id]))
+        finally:
+            if shielded:
+                self.shield.leave()
 
     # ---- segments: how often the head was told of us, and what of ours looks into them -
 

@@ -245,3 +245,23 @@ def test_more_refs_than_a_message_can_name_are_got_waited_for_and_freed(monkeypa
     asked = [len(message.object_ids) for message in sent if type(message) is messages.Get]
     freed = [len(message.object_ids) for message in sent if type(message) is messages.Free]
     assert max(asked) == max(freed) == 10
+
+
+def test_a_ref_that_comes_back_before_the_head_has_heard_that_it_went_holds_its_object():
+    @burrow.remote
+    def box():
+        return [burrow.put("jam")]
+
+    backend = context.backend()
+    for _ in range(20):
+        boxed = box.remote()
+        inner = burrow.get(boxed)[0]
+        backend.flush()
+        del inner
+        backend.client._send_news()  # as a wait does that begins just then
+        inner = burrow.get(boxed)[0]
+        del boxed
+        backend.flush()
+        burrow.get(same.remote(1))
+
+        assert burrow.get(inner, timeout=20) == "jam"
