@@ -236,7 +236,11 @@ class LocalBackend:
         if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
             self._post_cancelled(submit, direct)
             return task_id
-        self._post(submit)
+        try:
+            self._post(submit)
+        except BaseException:  # an interrupt: nobody gets the refs that were counted
+            self._drop_results(task_id, options.num_returns)
+            raise
         if direct is not None:
             direct.submitted(task_id, code_id, options_id, options, run_id)
         return task_id
@@ -263,6 +267,12 @@ class LocalBackend:
             self._entries[object_id] = Entry(PENDING)
         return task_id
 
+    def _drop_results(self, task_id: int, count: int) -> None:
+        for object_id in range(task_id, task_id + (count if count >= 0 else 1)):
+            self.drop(object_id)
+        if count == STREAMING:
+            self.client.end_stream(task_id)
+
     def create_actor(
         self,
         code_id: int,
@@ -283,7 +293,11 @@ class LocalBackend:
         )
         if not options.name:
             self._entries[actor_id] = Entry(PENDING)
-            self._post(message)
+            try:
+                self._post(message)
+            except BaseException:  # as in `submit`
+                self.drop(actor_id)
+                raise
             return actor_id
         # Handles that have died are told of first: one of the same name may be a last one.
         self.client.flush()
@@ -331,7 +345,11 @@ class LocalBackend:
         if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
             self._post_cancelled(call, direct)
             return task_id
-        self._post(call)
+        try:
+            self._post(call)
+        except BaseException:  # as in `submit`
+            self._drop_results(task_id, options.num_returns)
+            raise
         if direct is not None:
             direct.called(task_id, actor_id, options_id, options)
         return task_id

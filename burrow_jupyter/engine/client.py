@@ -490,7 +490,15 @@ class Client:
                     self.unsent.append(messages.Hold([any_id]))
         finally:
             if shielded:
-                self.shield.leave()
+                self._leave_with(any_id)
+
+    def _leave_with(self, any_id: int) -> None:
+        """End a section in which an id was counted: after an interrupt nobody gets its ref."""
+        try:
+            self.shield.leave()
+        except BaseException:
+            self.drop(any_id)
+            raise
 
     # ---- segments: how often the head was told of us, and what of ours looks into them -
 
@@ -914,7 +922,11 @@ class Client:
         if dumped.segment:
             self.looks(dumped.segment)
         self.entries[object_id] = entry
-        self.post(messages.Put(object_id, dumped))
+        try:
+            self.post(messages.Put(object_id, dumped))
+        except BaseException:  # an interrupt: nobody gets the ref that was counted
+            self.drop(object_id)
+            raise
         return object_id
 
     def put_failure(self, failure: Failure) -> int:

@@ -16,7 +16,7 @@ from burrow_jupyter.api import context
 from burrow_jupyter.core import messages
 from burrow_jupyter.engine import client, serialization
 from helpers.gates import leave_trace, pass_gate
-from helpers.wait import wait_until
+from helpers.wait import holds_for, wait_until
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
 
@@ -265,3 +265,44 @@ def test_a_ref_that_comes_back_before_the_head_has_heard_that_it_went_holds_its_
         burrow.get(same.remote(1))
 
         assert burrow.get(inner, timeout=20) == "jam"
+
+
+def test_what_is_interrupted_while_it_is_sent_is_not_held(monkeypatch):
+    @burrow.remote
+    class Pot:
+        def stir(self):
+            return 1
+
+    @burrow.remote
+    def items():
+        yield 1
+
+    pot = Pot.remote()
+    burrow.get(pot.stir.remote())
+    backend = context.backend()
+    flush = backend.client.flush
+
+    def interrupted():
+        flush()
+        raise KeyboardInterrupt
+
+    for send in (
+        lambda: same.remote(1),
+        lambda: same.options(num_returns=3).remote((1, 2, 3)),
+        lambda: pot.stir.options(num_returns=2).remote(),
+        lambda: items.remote(),  # noqa: PLW0108  # as the others
+        lambda: burrow.put(1),
+        lambda: Pot.remote(),  # noqa: PLW0108  # as the others
+    ):
+        holds_for(lambda: True, 0.003, "what was sent before, so that this is sent at once")
+        monkeypatch.setattr(backend.client, "flush", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            send()
+        monkeypatch.setattr(backend.client, "flush", flush)
+
+    wait_until(lambda: not burrow.objects(), 20, "the results to be let go")
+    wait_until(lambda: len(living()) == 1, 20, "the actor to be let go")
+
+
+def living():
+    return [row for row in burrow.actors() if row["state"] == "alive"]
