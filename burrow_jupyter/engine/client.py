@@ -474,6 +474,16 @@ class Client:
             entry.count += 1
             if entries.get(any_id) is entry:
                 return  # else the last one went just then, in another thread
+        # Looked at in this order: what was let go is in the one or under the other until it is
+        # among what is sent. The section below costs 5 us in the main thread of a driver.
+        if not self._gone and not self._send_lock.locked():
+            fresh = Entry(KNOWN)
+            entry = entries.setdefault(any_id, fresh)
+            if entry is fresh:
+                self.unsent.append(messages.Hold([any_id]))
+            else:
+                entry.count += 1
+            return
         shielded = self.shield.enter()
         try:
             with self._send_lock:
