@@ -29,6 +29,15 @@ from burrow_jupyter.api.calls import (
     put,
     wait,
 )
+from burrow_jupyter.api.ids import (
+    ActorID,
+    JobID,
+    NodeID,
+    PlacementGroupID,
+    TaskID,
+    UniqueID,
+    WorkerID,
+)
 from burrow_jupyter.api.lifecycle import (
     BurrowContext,
     init,
@@ -62,14 +71,21 @@ from burrow_jupyter.api.tasks import RemoteFunction
 __all__ = (
     "ActorClass",
     "ActorHandle",
+    "ActorID",
     "BurrowContext",
     "DynamicObjectRefGenerator",
     "Executor",
+    "JobID",
+    "NodeID",
     "ObjectID",
     "ObjectRef",
     "ObjectRefGenerator",
+    "PlacementGroupID",
     "RemoteFunction",
     "RuntimeContext",
+    "TaskID",
+    "UniqueID",
+    "WorkerID",
     "__version__",
     "actor",
     "actors",

@@ -48,6 +48,15 @@ SECTIONS = {
         "workers",
         "timeline",
     ),
+    "Ids": (
+        "UniqueID",
+        "JobID",
+        "NodeID",
+        "WorkerID",
+        "TaskID",
+        "ActorID",
+        "PlacementGroupID",
+    ),
     "Executor": ("Executor",),
 }
 MODULES = {

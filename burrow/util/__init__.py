@@ -39,9 +39,20 @@ __all__ = (
 )
 
 
+_MODULES = (
+    "actor_pool",
+    "check_serialize",
+    "helpers",
+    "joblib",
+    "metrics",
+    "multiprocessing",
+    "serialization",
+)
+
+
 def __getattr__(name: str) -> object:
     """Import the modules that few use, and say of what is only in Ray what to do instead."""
-    if name not in ("joblib", "metrics", "multiprocessing"):
+    if name not in _MODULES:
         raise _elsewhere.no_attribute(__name__, name)
     from importlib import import_module  # noqa: PLC0415  # as rarely
 

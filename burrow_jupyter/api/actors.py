@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.definitions import (
     Definition,
     Parameters,
@@ -25,7 +25,7 @@ from burrow_jupyter.api.exceptions import (
     ActorHandleNotFoundError,
     PendingCallsLimitExceeded,
 )
-from burrow_jupyter.api.ids import HexId
+from burrow_jupyter.api.ids import ActorID
 from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.api.tasks import refs_of
 from burrow_jupyter.backends.protocol import Ended, Failed
@@ -144,6 +144,13 @@ _latest: WeakValueDictionary[tuple[str, str], ActorClass] = WeakValueDictionary(
 """The classes as they were last decorated, by module and name."""
 
 
+class ActorClassInheritanceException(TypeError):  # Ray's name
+    """A class was derived from an actor class.
+
+    Source: Ray 2.60 `ray.actor.ActorClassInheritanceException`.
+    """
+
+
 class ActorClass:
     """A class whose instances are actors: `Cls.remote(...)` makes one and returns its handle."""
 
@@ -179,7 +186,7 @@ class ActorClass:
             f"cannot inherit from the actor class {self._name}: "
             "leave the base class plain and decorate the classes made from it"
         )
-        raise TypeError(msg)
+        raise ActorClassInheritanceException(msg)
 
     @property
     def __ray_actor_class__(self) -> type:
@@ -251,7 +258,9 @@ class ActorClass:
     ) -> ActorHandle:
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
-        return target.remote(*(args or ()), **(kwargs or {}))
+        return target.remote(
+            *checks.items("args", args or ()), **checks.mapping("kwargs", kwargs or {})
+        )
 
     bind = refuse_graph
 
@@ -370,7 +379,9 @@ class ActorMethod:
     def _remote(self, args: Any = None, kwargs: dict[str, Any] | None = None, **given: Any) -> Any:
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
-        return target.remote(*(args or ()), **(kwargs or {}))
+        return target.remote(
+            *checks.items("args", args or ()), **checks.mapping("kwargs", kwargs or {})
+        )
 
     bind = refuse_graph
 
@@ -525,8 +536,8 @@ class ActorHandle:
         self._pending += 1
 
     @property
-    def _actor_id(self) -> HexId:
-        return HexId(f"{self._session:016x}{self._id:016x}")
+    def _actor_id(self) -> ActorID:
+        return ActorID(f"{self._session:016x}{self._id:016x}")
 
     _ray_actor_id = _actor_id
 

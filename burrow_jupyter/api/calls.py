@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.actors import OLD_HANDLE, ActorHandle
 from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.exceptions import ActorHandleNotFoundError, GetTimeoutError
@@ -65,11 +64,8 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
             "a value needs no get()"
         )
         raise ValueError(msg)
-    if timeout is not None and timeout < 0:
-        if timeout != -1:
-            msg = f"timeout must not be negative, got {timeout!r}"
-            raise ValueError(msg)
-        timeout = None  # as in Ray
+    if timeout is not None:
+        timeout = None if timeout == -1 else checks.patience("timeout", timeout)  # as in Ray
     try:
         values = backend.get(ids, timeout)
     except Failed as failed:
@@ -162,9 +158,7 @@ def wait(
     if not isinstance(refs, list):
         msg = f"wait() takes a list of ObjectRefs, got {type(refs).__name__}"
         raise TypeError(msg)
-    if timeout is not None and timeout < 0:
-        msg = f"timeout must not be negative, got {timeout!r}"
-        raise ValueError(msg)
+    timeout = checks.patience("timeout", timeout)
     if not refs:
         return [], []
     try:
@@ -185,18 +179,14 @@ def wait(
             del rest[position]
         return [refs[position] for position in at], rest
     try:
-        ready = backend.wait(ids, num_returns, timeout, fetch=fetch_local)
+        ready = backend.wait(ids, num_returns, timeout, fetch=bool(fetch_local))
     except Failed as failed:
         raise to_exception(failed.failure) from None
     return _split(refs, ready, num_returns)
 
 
 def _checked_count(num_returns: Any, count: int) -> int:
-    try:
-        wanted = operator.index(num_returns)  # also NumPy's whole numbers
-    except TypeError:
-        msg = f"num_returns must be an int, got {num_returns!r}"
-        raise TypeError(msg) from None
+    wanted = checks.whole("num_returns", num_returns)
     if not 1 <= wanted <= count:
         msg = f"num_returns must be between 1 and the number of refs ({count}), got {wanted}"
         raise ValueError(msg)
@@ -278,7 +268,7 @@ def cancel(ray_waitable: Any, *, force: bool = False, recursive: bool = True) ->
     if force and getattr(ref, "_of_actor", False):
         msg = "force=True cannot cancel an actor's call; use kill() to end the actor"
         raise ValueError(msg)
-    backend.cancel(ref.id, force=force, recursive=recursive)
+    backend.cancel(ref.id, force=bool(force), recursive=bool(recursive))
 
 
 def kill(actor: Any, *, no_restart: bool = True) -> None:
@@ -299,7 +289,7 @@ def kill(actor: Any, *, no_restart: bool = True) -> None:
     backend = context.current_or_none()
     if backend is None or actor._backend is not backend:  # noqa: SLF001  # the API's own
         raise ActorHandleNotFoundError(OLD_HANDLE)
-    backend.kill(actor._id, no_restart=no_restart)  # noqa: SLF001  # the API's own
+    backend.kill(actor._id, no_restart=bool(no_restart))  # noqa: SLF001  # the API's own
 
 
 def free(refs: Any) -> None:

@@ -6,7 +6,8 @@ from typing import NoReturn
 
 _LIBRARY = "it is one of Ray's libraries, and stays there"
 _CLUSTER = "there is one machine, and no cluster to connect to"
-_ID = "ids are text: `ref.hex()`, get_runtime_context().get_task_id()"
+_ID = "functions, actor classes and clusters have no ids that code could use"
+_INTERNAL = "it is of Ray's inner workings"
 _LANGUAGE = "there is one language, Python"
 
 _REASONS = {
@@ -29,10 +30,34 @@ _REASONS = {
     "java_actor_class": _LANGUAGE,
     "cpp_function": _LANGUAGE,
     "Language": _LANGUAGE,
-    **dict.fromkeys(("ActorClassID", "ActorID", "ClusterID", "FunctionID", "JobID", "NodeID"), _ID),
-    **dict.fromkeys(("PlacementGroupID", "TaskID", "UniqueID", "WorkerID"), _ID),
+    **dict.fromkeys(("ActorClassID", "ClusterID", "FunctionID"), _ID),
+    **dict.fromkeys(("core", "ray_constants", "serialization", "client_builder"), _INTERNAL),
     **dict.fromkeys(("LOCAL_MODE", "SCRIPT_MODE", "WORKER_MODE"), 'say init(mode="inline")'),
     "LoggingConfig": "what tasks print goes under their cell, as it is",
+    "cross_language": _LANGUAGE,
+    "dashboard": "the notebook and its side panel show what runs",
+    "logger": 'the module `logging` of Python has it: logging.getLogger("burrow")',
+    "log": "what tasks print goes under their cell, as it is",
+    "state": "burrow.util.state lists what there is",
+    "widgets": "futures, lists of futures and actors show themselves in notebooks",
+    "experimental.internal_kv": "a named actor that has a dict is shared by all",
+    "experimental.get_object_locations": "there is one machine; burrow.objects() tells sizes",
+    "experimental.get_local_object_locations": "there is one machine; burrow.objects() tells sizes",
+    "experimental.set_resource": "the amounts that init() was given stay",
+    "experimental.dynamic_resources": "the amounts that init() was given stay",
+    "util.annotations": _INTERNAL,
+    "util.debug": _INTERNAL,
+    "util.log_once": "the module `warnings` of Python says a thing once",
+    "util.disable_log_once_globally": "there is no log_once()",
+    "util.enable_periodic_logging": "there is no log_once()",
+    "util.get_node_instance_id": _CLUSTER,
+    "util.timer": "time.perf_counter() measures",
+    "util.tracing": "burrow.timeline() tells what ran when",
+    "util.tpu": _CLUSTER,
+    "util.state.StateApiClient": _CLUSTER,
+    "util.state.get_job": "there is one: list_jobs()[0]",
+    "util.state.list_cluster_events": _CLUSTER,
+    "util.state.list_runtime_envs": "burrow.get_runtime_context().runtime_env tells a task its own",
     "internal": "burrow.free frees objects",
     "errors": "the errors of tasks are those of their refs: get(ref) raises them",
     "show_in_dashboard": "the notebook and its side panel show what runs",

@@ -241,6 +241,7 @@ def _actor_died(failure: ActorDied, session: int) -> exceptions.ActorDiedError:
     error = exceptions.ActorDiedError(text + _last_output(failure.said))
     error.actor_id = _hex(failure.actor_id, session)
     error.class_name = failure.class_name
+    error.actor_init_failed = failure.error is not None
     return error
 
 

@@ -30,7 +30,9 @@
     ├── RaySystemError (BurrowSystemError)     Burrow itself could not do it
     ├── UserCodeException                      (for code that raises it itself)
     └── AuthenticationError, CrossLanguageError, LocalRayletDiedError, NodeDiedError,
-        RayChannelError, RayChannelTimeoutError, RayDirectTransportError, RpcError,
+        ObjectRefStreamEndOfStreamError, OufOfBandObjectRefSerializationException,
+        RayCgraphCapacityExceeded, RayChannelError, RayChannelTimeoutError,
+        RayDirectTransportError, RpcError, StreamingGeneratorReplayInconsistentError,
         TaskPlacementGroupRemoved, ActorPlacementGroupRemoved, UnserializableException
                                                (for Ray's code; not raised on one machine)
 
@@ -73,13 +75,16 @@ __all__ = [
     "ObjectFreedError",
     "ObjectLostError",
     "ObjectReconstructionFailedError",
+    "ObjectRefStreamEndOfStreamError",
     "ObjectStoreFullError",
+    "OufOfBandObjectRefSerializationException",
     "OutOfDiskError",
     "OutOfMemoryError",
     "OwnerDiedError",
     "PendingCallsLimitExceeded",
     "PlasmaObjectNotAvailable",
     "RayActorError",
+    "RayCgraphCapacityExceeded",
     "RayChannelError",
     "RayChannelTimeoutError",
     "RayDirectTransportError",
@@ -89,6 +94,7 @@ __all__ = [
     "ReferenceCountingAssertionError",
     "RpcError",
     "RuntimeEnvSetupError",
+    "StreamingGeneratorReplayInconsistentError",
     "TaskCancelledError",
     "TaskError",
     "TaskPlacementGroupRemoved",
@@ -155,12 +161,20 @@ class RayTaskError(RayError):
     """Of the worker process."""
     attempt: int = 1
 
+    def as_instanceof_cause(self) -> RayTaskError:
+        """Return the error itself, which is an instance of what was raised already."""
+        return self
+
+    make_dual_exception_instance = as_instanceof_cause
+
 
 class RayActorError(RayError):
     """An actor cannot be called."""
 
     actor_id: str | None = None
     class_name: str = ""
+    actor_init_failed: bool = False
+    """Whether its constructor has raised."""
     preempted: bool = False
     """Whether its machine was taken away, which does not happen to one's own."""
 
@@ -302,6 +316,22 @@ class RayChannelTimeoutError(RayChannelError, TimeoutError):
 
 class RayDirectTransportError(RaySystemError):
     """Never raised. For code written for Ray."""
+
+
+class RayCgraphCapacityExceeded(RaySystemError):
+    """Never raised: there are no compiled graphs. For code written for Ray."""
+
+
+class ObjectRefStreamEndOfStreamError(RayError):
+    """Never raised: a stream ends with StopIteration. For code written for Ray."""
+
+
+class OufOfBandObjectRefSerializationException(RayError):
+    """Never raised: refs may be pickled anywhere. For code written for Ray, with its spelling."""
+
+
+class StreamingGeneratorReplayInconsistentError(RaySystemError):
+    """Never raised: what was taken from a generator is not made again. For code written for Ray."""
 
 
 class AuthenticationError(RayError):

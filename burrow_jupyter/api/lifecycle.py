@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import inspect
 import os
 import sys
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from burrow_jupyter.api import context
+from burrow_jupyter import __version__
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.debugging import Debugger
 from burrow_jupyter.api.refs import DynamicObjectRefGenerator, ObjectRef
 from burrow_jupyter.backends import open as backends
@@ -80,6 +82,9 @@ class BurrowContext(Mapping[str, Any]):
             "namespace": backend.namespace,
             "num_cpus": backend.totals.get(amounts.CPU, 0.0),
             "num_gpus": backend.totals.get(amounts.GPU, 0.0),
+            "python_version": sys.version.partition(" ")[0],
+            "ray_version": __version__,
+            "ray_commit": "",
             "address_info": {
                 "node_ip_address": "127.0.0.1",
                 "node_id": f"{backend.session:016x}",
@@ -108,6 +113,21 @@ class BurrowContext(Mapping[str, Any]):
     def dashboard_url(self) -> str:
         """Empty: the notebook and its side panel show what runs."""
         return ""
+
+    @property
+    def python_version(self) -> str:
+        """The version of Python."""
+        return str(self._facts["python_version"])
+
+    @property
+    def ray_version(self) -> str:
+        """Burrow's version, for code that prints it."""
+        return str(self._facts["ray_version"])
+
+    @property
+    def ray_commit(self) -> str:
+        """Empty: this is not Ray."""
+        return str(self._facts["ray_commit"])
 
     @property
     def address_info(self) -> dict[str, Any]:
@@ -249,9 +269,8 @@ def _check(
         if num_gpus != int(num_gpus):
             msg = f"num_gpus must be a whole number of devices, got {num_gpus!r}"
             raise ValueError(msg)
-    if object_store_memory is not None and object_store_memory <= 0:
-        msg = f"object_store_memory must be a number of bytes above 0, got {object_store_memory!r}"
-        raise ValueError(msg)
+    if object_store_memory is not None:
+        checks.number_of_bytes("object_store_memory", object_store_memory)
     if namespace is not None:
         table.check_name("namespace", namespace)
 
@@ -269,14 +288,14 @@ def _open(asked: dict[str, Any]) -> Backend:
             resources=asked["resources"],
             namespace=asked["namespace"] or "",
         )
-        opened.wrap_ref = ObjectRef  # type: ignore[attr-defined]  # the inline backend's own slots
+        opened.wrap_ref = functools.partial(ObjectRef, backend=opened)  # type: ignore[attr-defined]  # the inline backend's own slots
         opened.wrap_refs = DynamicObjectRefGenerator  # type: ignore[attr-defined]
     else:
         opened = backends.open_local(
             num_cpus=asked["num_cpus"],
             num_gpus=asked["num_gpus"],
             resources=asked["resources"],
-            object_store_bytes=asked["object_store_memory"],
+            object_store_bytes=int(asked["object_store_memory"] or 0) or None,
             namespace=asked["namespace"] or "",
             kernel_id=kernel_id,
             infeasible_waits=asked["infeasible"] == "wait",
@@ -384,8 +403,15 @@ def start_in_background() -> None:
 context.auto_start = _auto_start
 
 
-def shutdown(_exiting_interpreter: bool = False) -> None:  # noqa: FBT001, FBT002  # as in Ray
+def shutdown(
+    _exiting_interpreter: bool = False,  # noqa: FBT001, FBT002  # as in Ray
+    *,
+    wait_for_processes: bool = True,
+) -> None:
     """End the burrow: every worker and actor process. May be called at any time, any number of times.
+
+    Args:
+        wait_for_processes: accepted; they have always ended when this returns.
 
     Source: Ray 2.60 `ray.shutdown`.
     """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.errors import to_exception
-from burrow_jupyter.api.ids import HexId
+from burrow_jupyter.api.ids import JobID, TaskID
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core.ids import Ref, short
 from burrow_jupyter.engine import serialization
@@ -45,17 +45,25 @@ class ObjectRef(Ref, Generic[T_co]):
 
     Hashable, equal by identity of the object, picklable; can be awaited. `burrow.get(ref)`
     waits for the value.
+
+    Code makes refs by `.remote()` and `put`. `ObjectRef(ref.binary())` is a ref to the same
+    object in any process of the session, for as long as the object lives; of what lives no
+    more, `get` raises `ObjectLostError`.
+
+    Raises:
+        TypeError: not bytes.
+        ValueError: no id, or that of another session.
     """
 
     __slots__ = ("_backend", "_of_actor")
     _backend: Backend
     _of_actor: bool
 
-    def __init__(self, object_id: int, backend: Backend | None = None) -> None:
-        """Wrap an id that the backend has already counted for us."""
+    def __init__(self, object_id: int | bytes, backend: Backend | None = None) -> None:
+        """Wrap an id that the backend has already counted for us, or count that of bytes."""
         if backend is None:
-            backend = context.backend()
-        self.id = object_id
+            object_id, backend = _found(object_id)
+        self.id: int = object_id  # type: ignore[assignment]  # bytes come without a backend
         self.session = backend.session
         self._backend = backend
 
@@ -105,9 +113,32 @@ class ObjectRef(Ref, Generic[T_co]):
         self._backend.flush()
         return Reason(self._backend.ask("why", self.id))
 
-    def task_id(self) -> HexId:
+    def task_id(self) -> TaskID:
         """Return the id of the task that makes the object, as 32 hexadecimal digits."""
-        return HexId(self.hex())
+        return TaskID(self.hex())
+
+    def job_id(self) -> JobID:
+        """Return the id of the session."""
+        return JobID(f"{self.session:016x}")
+
+    @classmethod
+    def size(cls) -> int:
+        """Return how many bytes the id has."""
+        return TaskID.size()
+
+    @classmethod
+    def from_binary(cls, id_bytes: bytes) -> ObjectRef[Any]:
+        """Return a ref to the object of an id, as `binary` gave it; see `ObjectRef`."""
+        return cls(id_bytes)
+
+    @classmethod
+    def from_hex(cls, hex_id: str) -> ObjectRef[Any]:
+        """Return a ref to the object of an id, as `hex` gave it; see `ObjectRef`."""
+        return cls(bytes.fromhex(hex_id))
+
+    def is_nil(self) -> bool:
+        """Say that there is an object: there is no ref of nothing."""
+        return False
 
     @classmethod
     def nil(cls) -> None:
@@ -156,7 +187,7 @@ class ObjectRef(Ref, Generic[T_co]):
         self._backend.when_done(self.id, arrived)
         return future
 
-    def as_future(self) -> asyncio.Future[T_co]:
+    def as_future(self, _internal: Any = None) -> asyncio.Future[T_co]:
         """Return an asyncio future of the running loop."""
         import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
 
@@ -226,6 +257,25 @@ def check_session(ref: Ref) -> None:
     running = context.current_or_none()
     if running is None or ref.session != running.session:
         raise ValueError(OLD_SESSION)
+
+
+def _found(id_bytes: Any) -> tuple[int, Backend]:
+    """Return the id that `ObjectRef.binary` gave, counted once more."""
+    if not isinstance(id_bytes, bytes):
+        msg = (
+            f"ObjectRef() takes the bytes that ref.binary() gave, got {id_bytes!r:.60}; "
+            "refs are made by .remote() and put()"
+        )
+        raise TypeError(msg)
+    if len(id_bytes) != ObjectRef.size():
+        msg = f"ObjectRef() takes the {ObjectRef.size()} bytes of ref.binary(), got {len(id_bytes)}"
+        raise ValueError(msg)
+    session, object_id = (int.from_bytes(id_bytes[at : at + 8]) for at in (0, 8))
+    running = context.current_or_none()
+    if running is None or running.session != session:
+        raise ValueError(OLD_SESSION)
+    running.adopt(object_id)
+    return object_id, running
 
 
 def _rebuild(object_id: int, session: int) -> ObjectRef[Any]:
@@ -393,13 +443,25 @@ class ObjectRefGenerator:
         """Refused: the generator runs elsewhere and cannot be sent to."""
         raise NotImplementedError("send() does not reach a remote generator")
 
-    def throw(self, *error: Any) -> None:
+    def throw(self, value: Any, *more: Any) -> None:
         """Refused: use `burrow.cancel`."""
         raise NotImplementedError("throw() does not reach a remote generator; use cancel()")
 
     def close(self) -> None:
         """Refused: drop the generator, or use `burrow.cancel`."""
         raise NotImplementedError("close() does not reach a remote generator; use cancel()")
+
+    async def asend(self, value: Any) -> None:
+        """Refused, as `send`."""
+        self.send(value)
+
+    async def athrow(self, value: Any, *more: Any) -> None:
+        """Refused, as `throw`."""
+        self.throw(value)
+
+    async def aclose(self) -> None:
+        """Refused, as `close`."""
+        self.close()
 
     def __reduce__(self) -> Any:
         msg = "an ObjectRefGenerator cannot be passed on; pass the refs that it yields"

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.actors import ActorHandle, own_handle
-from burrow_jupyter.api.ids import HexId
+from burrow_jupyter.api.ids import ActorID, JobID, NodeID, TaskID, WorkerID
 from burrow_jupyter.core import resources
+from burrow_jupyter.core.ids import parse_short
 from burrow_jupyter.engine import current
 
 
@@ -26,7 +27,7 @@ def available_resources() -> dict[str, float]:
     return {name: amount for name, amount in free.items() if amount}
 
 
-def get_node_ip_address() -> str:
+def get_node_ip_address(address: Any = None) -> str:
     """Return the address under which this machine's processes reach each other."""
     return "127.0.0.1"
 
@@ -93,9 +94,14 @@ class Rows(list[dict[str, Any]]):
         return "\n".join(text)
 
 
-def tasks(*, run: int = 0) -> Rows:
-    """Return the tasks that have not ended and the last that have; of one run if it is given."""
-    rows = context.backend().ask("tasks", run)
+def tasks(*, run: int | str = 0) -> Rows:
+    """Return the tasks that have not ended and the last that have.
+
+    Args:
+        run: only those of this run, as the column `run` names it.
+    """
+    run_id = parse_short(run) if isinstance(run, str) and run else checks.whole("run", run or 0)
+    rows = context.backend().ask("tasks", run_id)
     return Rows(rows, ("id", "name", "state", "worker", "attempt", "error"))
 
 
@@ -141,6 +147,8 @@ def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, A
     Source: Ray 2.60 `ray.timeline`.
     """
     now = time.time()
+    if filename is not None:
+        checks.instance("filename", filename, (str, os.PathLike))
     events: list[dict[str, Any]] = [
         {
             "cat": "task",
@@ -262,31 +270,31 @@ class RuntimeContext:
         return {name: value for name, value in known.items() if value is not None}
 
     @property
-    def job_id(self) -> HexId:
+    def job_id(self) -> JobID:
         """The same as `get_job_id()`, as older code asks for it: it answers `.hex()`."""
-        return HexId(self.get_job_id())
+        return JobID(self.get_job_id())
 
     @property
-    def node_id(self) -> HexId:
+    def node_id(self) -> NodeID:
         """The same as `get_node_id()`, as `job_id`."""
-        return HexId(self.get_node_id())
+        return NodeID(self.get_node_id())
 
     @property
-    def worker_id(self) -> HexId:
+    def worker_id(self) -> WorkerID:
         """The same as `get_worker_id()`, as `job_id`."""
-        return HexId(self.get_worker_id())
+        return WorkerID(self.get_worker_id())
 
     @property
-    def task_id(self) -> HexId | None:
+    def task_id(self) -> TaskID | None:
         """The same as `get_task_id()`, as `job_id`."""
         found = self.get_task_id()
-        return HexId(found) if found is not None else None
+        return TaskID(found) if found is not None else None
 
     @property
-    def actor_id(self) -> HexId | None:
+    def actor_id(self) -> ActorID | None:
         """The same as `get_actor_id()`, as `job_id`."""
         found = self.get_actor_id()
-        return HexId(found) if found is not None else None
+        return ActorID(found) if found is not None else None
 
     def get_placement_group_id(self) -> str | None:
         """Return `None`: a placement group sets nothing aside, so no task runs in one."""
@@ -323,6 +331,24 @@ class RuntimeContext:
             return {}
         given = {"env_vars": dict(options.env_vars), "working_dir": options.working_dir}
         return {name: value for name, value in given.items() if value}
+
+    def get_session_name(self) -> str:
+        """Return the name of the session: its id, the same in all of its processes."""
+        return self.get_job_id()
+
+    def get_temp_dir(self) -> str:
+        """Return the folder in which sessions keep their logs and sockets."""
+        info = getattr(getattr(context.backend(), "client", None), "info", {})
+        own = info.get("directory", "")
+        if own:
+            return own.rpartition("/")[0] or "/"
+        import tempfile  # noqa: PLC0415  # 16 ms, here only
+
+        return tempfile.gettempdir()
+
+    def get_resource_ids(self) -> dict[str, list[str]]:
+        """The same as `get_accelerator_ids()`, as older code asks for it."""
+        return self.get_accelerator_ids()
 
     def get_runtime_env_string(self) -> str:
         """Return `runtime_env` as JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.definitions import (
     Definition,
     Parameters,
@@ -145,7 +145,7 @@ class RemoteFunction(Generic[P, T]):
         """Do `options(**given).remote(*args, **kwargs)`, as older code writes it."""
         target = self.options(**given) if given else self
         remote: Any = target.remote
-        return remote(*(args or ()), **(kwargs or {}))
+        return remote(*checks.items("args", args or ()), **checks.mapping("kwargs", kwargs or {}))
 
     bind = refuse_graph
 

@@ -13,16 +13,23 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import secrets
 import sys
 import threading
+import time
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
 from burrow_jupyter.backends.code import CodeBook
+from burrow_jupyter.backends.ledger import WORKER, Ledger, short_or_empty
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
-from burrow_jupyter.core import messages, resources
+from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.failures import (
     ActorDied,
+    Cancelled,
     EngineError,
     ObjectLost,
     Upstream,
@@ -50,29 +57,50 @@ CLIENT_ID = 1
 class _Object:
     """A value or a failure, and how many refs there are to it."""
 
-    __slots__ = ("asked", "count", "failure", "value")
+    __slots__ = ("asked", "count", "failure", "task_id", "value")
 
-    def __init__(self, value: Value | None, failure: Failure | None) -> None:
+    def __init__(self, value: Value | None, failure: Failure | None, task_id: int = 0) -> None:
         self.asked = False
         self.value = value
         self.failure = failure
+        self.task_id = task_id
         self.count = 1
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the value, 0 of a failure."""
+        return 0 if self.value is None else len(self.value.data) + self.value.size
 
 
 class _Actor:
     """An instance, or why there is none."""
 
-    __slots__ = ("count", "failure", "id", "instance", "options", "turn")
+    __slots__ = (
+        "count",
+        "created_at",
+        "failure",
+        "finished",
+        "id",
+        "instance",
+        "options",
+        "reason",
+        "run_id",
+        "turn",
+    )
 
-    def __init__(self, actor_id: int, options: ActorOptions) -> None:
+    def __init__(self, actor_id: int, options: ActorOptions, run_id: int) -> None:
         serial = not options.out_of_order and not options.concurrency_groups
         self.turn = threading.RLock() if serial else contextlib.nullcontext()
         """Held by the thread whose call runs."""
         self.id = actor_id
         self.options = options
+        self.run_id = run_id
         self.instance: Any = None
-        self.failure: Failure | None = None
+        self.failure: ActorDied | None = None
         self.count = 1
+        self.reason = ""
+        self.finished = 0
+        self.created_at = time.time()
 
 
 class _Client:
@@ -255,6 +283,8 @@ class InlineBackend:
         """Calls, in the order of their beginning; several if several threads run some."""
         self._waiting: dict[int, list[Any]] = {}
         self._reported: set[int] = set()
+        self._ledger = Ledger()
+        self._dead: deque[_Actor] = deque(maxlen=limits.RECENT_ACTORS)
 
     @property
     def closed(self) -> bool:
@@ -311,23 +341,36 @@ class InlineBackend:
         packed, deps, slots = self._pack(options.name, args, kwargs)
         count = options.num_returns
         results = count if count >= 0 else 1
-        task_id = self.mint.block(max(1, results))
+        task_id = self._enter(options, results, run_id, actor.id if actor is not None else 0)
         for object_id in deps:
             failure = self._objects[object_id].failure
             if failure is not None:
                 self._objects[object_id].asked = True
-                return self._settle_all(
-                    task_id, results, None, Upstream(options.name, task_id, failure)
-                )
+                return self._fail(task_id, results, Upstream(options.name, task_id, failure))
         message.task_id = task_id
         message.args = packed
         message.slots = slots
         message.deps = deps
         message.values = [self._objects[object_id].value for object_id in deps]
         message.run_id = run_id
-        done, items = self._attempts(message, options, actor, retries)
+        try:
+            done, items = self._attempts(message, options, actor, retries)
+        except KeyboardInterrupt:
+            self._ledger.end(task_id, Cancelled(task_id, options.name))
+            raise
+        self._ledger.end(task_id, done.failure)
         self._settle_items(task_id, options, items, done.failure)
         return self._settle_all(task_id, results, done.values, done.failure, held=True)
+
+    def _enter(self, options: TaskOptions, results: int, run_id: int, actor_id: int) -> int:
+        task_id = self.mint.block(max(1, results))
+        self._ledger.enter(task_id, options.name, run_id, current.call().task_id, actor_id)
+        return task_id
+
+    def _fail(self, task_id: int, results: int, failure: Failure) -> int:
+        """A call cannot run."""
+        self._ledger.end(task_id, failure)
+        return self._settle_all(task_id, results, None, failure)
 
     def _attempts(
         self,
@@ -344,6 +387,7 @@ class InlineBackend:
             now = current.Current(message.task_id, message.run_id, actor_id, attempt, options)
             worker: Any = _Worker(self, actor.instance if actor is not None else None)
             call = Call(worker, message, options, now)
+            self._ledger.begin(message.task_id, attempt)
             with self._being(now, facts):
                 done = self._attempt(call, actor)
             call.forget()  # an error and the frames that it came through hold each other
@@ -439,7 +483,7 @@ class InlineBackend:
             raise ValueError(msg)
         packed, deps, slots = self._pack(f"{options.class_name}()", args, kwargs)
         actor_id = self.mint.next()
-        actor = self._actors[actor_id] = _Actor(actor_id, options)
+        actor = self._actors[actor_id] = _Actor(actor_id, options, run_id)
         self._classes[actor_id] = code_id
         if options.name:
             self._names[key] = actor_id
@@ -480,13 +524,17 @@ class InlineBackend:
             self._die(actor, "its constructor raised", failure)
         return actor_id
 
-    def _die(self, actor: _Actor, reason: str, error: Any = None) -> None:
+    def _die(self, actor: _Actor, reason: str, error: Any = None) -> ActorDied:
         actor.instance = None
+        actor.reason = reason
         name = actor.options.class_name
-        actor.failure = ActorDied(actor.id, name, f"The actor {name} is dead: {reason}.", error)
+        text = f"The actor {name} ({short(actor.id)}) is dead: {reason}."
+        actor.failure = ActorDied(actor.id, name, text, error)
         key = (actor.options.namespace, actor.options.name)
         if self._names.get(key) == actor.id:
             del self._names[key]
+        self._dead.append(actor)
+        return actor.failure
 
     def call_actor(
         self,
@@ -509,18 +557,19 @@ class InlineBackend:
         elif actor.failure is not None:
             failure = actor.failure
         if failure is not None:
-            return self._settle_all(self.mint.block(results), results, None, failure)
+            return self._fail(self._enter(options, results, run_id, actor_id), results, failure)
         assert actor is not None, "checked above"
         if method == messages.TERMINATE:
-            self._die(actor, TERMINATED)
-            return self._settle_all(self.mint.block(results), results, None, actor.failure)
+            failure = self._die(actor, TERMINATED)
+            return self._fail(self._enter(options, results, run_id, actor_id), results, failure)
         group, groups = options.concurrency_group, dict(actor.options.concurrency_groups)
         if group and group not in groups:
             failure = EngineError(unknown_group(options.name, group, groups))
-            return self._settle_all(self.mint.block(results), results, None, failure)
+            return self._fail(self._enter(options, results, run_id, actor_id), results, failure)
         message = messages.Run(0, code_id, options_id, method)
         with actor.turn:
             task_id = self._run(message, options, args, kwargs, run_id, actor, retries)
+        actor.finished += 1
         if code_id and self._objects[task_id].failure is None:
             self._classes[actor_id] = code_id
         return task_id
@@ -579,7 +628,7 @@ class InlineBackend:
             if object_id in self._objects:
                 continue  # a generator has yielded it
             value = given[index] if failure is None and index < len(given) else None
-            self._objects[object_id] = _Object(value, failure if value is None else None)
+            self._objects[object_id] = _Object(value, failure if value is None else None, task_id)
             self._adopt_all(contained_in(self._objects[object_id].failure))
         for any_id in contained_in(failure) if held else ():
             self.drop(any_id)
@@ -605,7 +654,7 @@ class InlineBackend:
     ) -> None:
         told: list[Any] = []
         for item in items:
-            self._objects[item.object_id] = _Object(item.value, None)
+            self._objects[item.object_id] = _Object(item.value, None, task_id)
             told.append(messages.Streamed(task_id, item.index, item.object_id))
         if options.num_returns == -1:
             told.append(messages.Streamed(task_id, len(items), 0, failure))
@@ -762,57 +811,150 @@ class InlineBackend:
     # ---- state -----------------------------------------------------------------------
 
     def ask(self, what: str, *args: Any) -> Any:
-        """Answer what the scheduler would be asked; there is little to tell."""
-        if what in ("totals", "available"):
-            return dict(self.totals)
-        if what == "unfinished calls":
-            return 0
-        if what == "objects":
-            return [
-                {"id": short(i), "state": "failed" if o.failure else "ready", "refs": o.count}
-                for i, o in self._objects.items()
-            ]
-        if what == "actors":
-            return [
-                {
-                    "id": short(i),
-                    "class_name": a.options.class_name,
-                    "name": a.options.name,
-                    "state": "dead" if a.failure else "alive",
-                }
-                for i, a in self._actors.items()
-            ]
-        if what == "named actors":
-            everywhere, namespace = args
-            return [
-                {"name": name, "namespace": space}
-                for space, name in self._names
-                if everywhere or space == namespace
-            ]
-        if what == "why":
-            return "It is there." if args[0] in self._objects else "Nobody holds it any more."
-        if what == "describe tasks":
-            return [self._describe(object_id) for object_id in args[0]]
-        if what == "describe actors":
-            rows = {row["id"]: row for row in self.ask("actors")}
-            found = [rows.get(short(i), {"id": short(i), "state": "unknown"}) for i in args[0]]
-            for row, actor_id in zip(found, args[0], strict=True):
-                if actor_id in self._classes:
-                    row["meta"] = self._codes[self._classes[actor_id]][1]
-            return found
-        if what == "count tasks":
-            words = [self._describe(object_id)["state"] for object_id in args[0]]
-            return {"counts": {word: words.count(word) for word in set(words)}, "names": {}}
-        return []
+        """Answer what the scheduler would be asked; see `core.scheduler.queries`."""
+        answers: dict[str, Callable[..., Any]] = {
+            "totals": lambda: dict(self.totals),
+            "available": lambda: dict(self.totals),
+            "unfinished calls": lambda actor_id: 0,
+            "named actors": self._tell_names,
+            "describe tasks": self._describe_tasks,
+            "count tasks": self._count_tasks,
+            "describe actors": self._describe_actors,
+            "describe runs": self._ledger.runs,
+            "tasks": self._ledger.tasks,
+            "actors": self._tell_actors,
+            "objects": self._tell_objects,
+            "workers": self._tell_worker,
+            "functions": self._ledger.functions,
+            "why": self._why,
+            "holdings": lambda actor_id: "",
+        }
+        return answers[what](*args)
 
-    def _describe(self, object_id: int) -> dict[str, Any]:
-        found = self._objects.get(object_id)
-        word = "unknown" if found is None else ("failed" if found.failure else "finished")
-        return {"id": short(object_id), "state": word, "exists": found is not None}
+    def _tell_objects(self) -> list[dict[str, Any]]:
+        rows = []
+        for object_id, known in list(self._objects.items()):
+            task = self._ledger.task(known.task_id) or {"name": "", "run": ""}
+            rows.append(
+                {
+                    "id": short(object_id),
+                    "state": "failed" if known.failure else "ready",
+                    "size_bytes": known.size_bytes,
+                    "where": "" if known.value is None else "inline",
+                    "refs": known.count,
+                    "held_here": True,
+                    "held_by_actors": [],
+                    "task": task["name"],
+                    "run": self._ledger.label(task["run"]),
+                }
+            )
+        return rows
+
+    def _tell_actor(self, actor: _Actor) -> dict[str, Any]:
+        alive = actor.failure is None
+        row = feed.ActorRow(
+            id=short(actor.id),
+            class_name=actor.options.class_name,
+            name=actor.options.name,
+            state="alive" if alive else "dead",
+            pid=os.getpid() if alive else 0,
+            worker=WORKER if alive else "",
+            run=short_or_empty(actor.run_id),
+            method="",
+            queued=0,
+            finished=actor.finished,
+            restarts=0,
+            reason=actor.reason,
+            created_at=actor.created_at,
+        )
+        return asdict(row)
+
+    def _all_actors(self) -> dict[int, _Actor]:
+        return {actor.id: actor for actor in [*self._dead, *self._actors.values()]}
+
+    def _tell_actors(self) -> list[dict[str, Any]]:
+        return [
+            {
+                **self._tell_actor(actor),
+                "namespace": actor.options.namespace,
+                "detached": actor.options.detached,
+            }
+            for actor in self._all_actors().values()
+        ]
+
+    def _tell_worker(self) -> list[dict[str, Any]]:
+        row = self._ledger.latest()
+        worker = feed.WorkerRow(
+            id=WORKER,
+            pid=os.getpid(),
+            state="idle" if row is None else "busy",
+            actor="" if row is None else row.actor,
+            task="" if row is None else row.name,
+            run="" if row is None else row.run,
+            rss_bytes=0,
+            cpu_percent=0.0,
+            finished=self._ledger.finished,
+            started_at=self._ledger.started_at,
+            gpus=[],
+        )
+        return [asdict(worker)]
+
+    def _describe_tasks(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        rows = []
+        for object_id in ids:
+            known = self._objects.get(object_id)
+            row = self._ledger.task(known.task_id if known is not None else object_id)
+            row = row or {"id": short(object_id), "state": self._word(object_id)}
+            row["exists"] = known is not None
+            row["size_bytes"] = known.size_bytes if known is not None else 0
+            rows.append(row)
+        return rows
+
+    def _word(self, object_id: int) -> str:
+        known = self._objects.get(object_id)
+        return "unknown" if known is None else ("failed" if known.failure else "finished")
+
+    def _count_tasks(self, ids: Sequence[int]) -> dict[str, Any]:
+        rows = self._describe_tasks(ids)
+        return {
+            "counts": dict(Counter(row["state"] for row in rows)),
+            "names": dict(Counter(row["name"] for row in rows if "name" in row)),
+        }
+
+    def _describe_actors(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        known = self._all_actors()
+        rows: list[dict[str, Any]] = []
+        for actor_id in ids:
+            actor = known.get(actor_id)
+            if actor is None:
+                rows.append({"id": short(actor_id), "state": "unknown"})
+                continue
+            row = self._tell_actor(actor)
+            made_in = self._ledger.label(row["run"])
+            meta = self._codes[self._classes[actor_id]][1]
+            rows.append({**row, "meta": meta, "made_in": made_in})
+        return rows
+
+    def _tell_names(self, everywhere: bool, namespace: str) -> list[dict[str, str]]:  # noqa: FBT001  # a question's argument
+        return [
+            {"name": name, "namespace": space}
+            for space, name in self._names
+            if everywhere or space == namespace
+        ]
+
+    def _why(self, object_id: int) -> str:
+        known = self._objects.get(object_id)
+        if known is None:
+            return "Nobody holds it any more."
+        if known.failure is None:
+            return "It is there."
+        return f"It has failed: {one_line(known.failure).rstrip('.')}."
 
     def open_run(self, label: str, cell_id: str, message_id: str) -> int:
-        """Return an id: calls run within their cell."""
-        return self.mint.next()
+        """Make a run known; see `Backend.open_run`."""
+        run_id = self.mint.next()
+        self._ledger.open_run(run_id, label)
+        return run_id
 
     def flush(self) -> None:
         """Nothing waits to be sent."""

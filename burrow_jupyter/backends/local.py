@@ -16,7 +16,7 @@ import msgspec
 from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
-from burrow_jupyter.core.failures import EngineError, StoreFull
+from burrow_jupyter.core.failures import EngineError, ObjectLost, StoreFull
 from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.limits import FUSE_MAX_BYTES
@@ -31,9 +31,10 @@ from burrow_jupyter.engine.client import (
     ConnectionLost,
     Entry,
     GaveUp,
+    pieces,
 )
 from burrow_jupyter.engine.direct import Direct
-from burrow_jupyter.engine.store.segments import StoreFullError
+from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -260,7 +261,11 @@ class LocalBackend:
         if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
             self._post_cancelled(submit, direct)
             return task_id
-        self._post(submit)
+        try:
+            self._post(submit)
+        except BaseException:  # an interrupt: nobody gets the refs that were counted
+            self._drop_results(task_id, options.num_returns)
+            raise
         if direct is not None:
             direct.submitted(task_id, code_id, options_id, options, run_id)
         return task_id
@@ -277,7 +282,12 @@ class LocalBackend:
         """Submit a call that is nothing but its pickled arguments, b"" without any."""
         task_id = self._next()
         self._entries[task_id] = Entry(PENDING)
-        if self._submit(task_id, code_id, options_id, run_id, data):
+        try:
+            joins = self._submit(task_id, code_id, options_id, run_id, data)
+        except BaseException:  # as in `submit`
+            self.drop(task_id)
+            raise
+        if joins:
             direct.tasks.row = 0  # the one before is not even sent: no single calls
         else:
             direct.submitted(task_id, code_id, options_id, options, run_id)
@@ -305,6 +315,12 @@ class LocalBackend:
             self._entries[object_id] = Entry(PENDING)
         return task_id
 
+    def _drop_results(self, task_id: int, count: int) -> None:
+        for object_id in range(task_id, task_id + (count if count >= 0 else 1)):
+            self.drop(object_id)
+        if count == STREAMING:
+            self.client.end_stream(task_id)
+
     def create_actor(
         self,
         code_id: int,
@@ -325,8 +341,14 @@ class LocalBackend:
         )
         if not options.name:
             self._entries[actor_id] = Entry(PENDING)
-            self._post(message)
+            try:
+                self._post(message)
+            except BaseException:  # as in `submit`
+                self.drop(actor_id)
+                raise
             return actor_id
+        # Handles that have died are told of first: one of the same name may be a last one.
+        self.client.flush()
         try:
             found: int = self.client.answer_to(message, actor_id)
         except KeyboardInterrupt:
@@ -371,7 +393,11 @@ class LocalBackend:
         if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
             self._post_cancelled(call, direct)
             return task_id
-        self._post(call)
+        try:
+            self._post(call)
+        except BaseException:  # as in `submit`
+            self._drop_results(task_id, options.num_returns)
+            raise
         if direct is not None:
             direct.called(task_id, actor_id, options_id, options)
         return task_id
@@ -406,7 +432,13 @@ class LocalBackend:
             failure = entries[0].failure
             assert failure is not None, "a failed entry says why"
             raise Failed(failure)
-        return [client.value_of(entry) for entry in entries]
+        values: list[Any] = []
+        try:
+            for entry in entries:
+                values.append(client.value_of(entry))  # noqa: PERF401  # their number is looked at
+        except SegmentLostError as lost:
+            raise Failed(ObjectLost(ids[len(values)], str(lost))) from None
+        return values
 
     def ready_among(self, ids: Sequence[int], need: int) -> list[int] | None:
         """Look at what is known here; see `Backend.ready_among`."""
@@ -501,7 +533,8 @@ class LocalBackend:
                 entry.state = KNOWN
                 if value.segment:
                     self.client.release_segment(value.segment)
-        self.client.post(messages.Free(list(ids)))
+        for piece in pieces(list(ids)):
+            self.client.post(messages.Free(piece))
         self.client.flush()
 
     # ---- state -----------------------------------------------------------------------

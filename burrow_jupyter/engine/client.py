@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from burrow_jupyter.engine.direct import Direct
     from burrow_jupyter.engine.ways import Way
 
+get_ident = threading.get_ident
 monotonic = time.monotonic
 
 PENDING = 0
@@ -170,6 +171,11 @@ class _Arrival:
             client.kick()
 
 
+def pieces(ids: list[int]) -> list[list[int]]:
+    """Return ids in lists that fit in a message each: a larger one would end the connection."""
+    return [ids[at : at + IDS_MAX] for at in range(0, len(ids), IDS_MAX)]
+
+
 class Client:
     """One connection. All public methods may be called from any thread."""
 
@@ -188,10 +194,10 @@ class Client:
         self._early: list[Any] = []
         self.unsent: list[Any] = []
         """Messages for the head, in order."""
-        self.send_lock = threading.RLock()
+        self.send_lock = threading.Lock()
         """Held by whoever sends, and whoever adds to a message that is in `unsent` already."""
-        # Whoever holds it may find itself in a `__del__` of the user's that submits something.
-        self._is_sending: Callable[[], bool] = self.send_lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading.Condition` does
+        self._sender = 0
+        """The thread that has held it last."""
         self._last_flush = 0.0
         self._heard_at = 0.0
         self._gone: list[int] = []
@@ -358,10 +364,13 @@ class Client:
     def submit(self, task_id: int, code_id: int, options_id: int, run_id: int, args: bytes) -> bool:
         """Submit a plain call soon; say whether the one before is still to be sent with it."""
         out = self.unsent
-        if self._is_sending():
+        if (
+            self.send_lock.locked()
+        ):  # perhaps by this very thread, which is in a `__del__` of the user's
             out.append(SubmitMany(task_id, code_id, options_id, run_id, [args]))
             return False
         with self.send_lock:
+            self._sender = get_ident()
             last: Any = out[-1] if out else None
             joins = (
                 type(last) is SubmitMany
@@ -384,8 +393,8 @@ class Client:
 
     def flush(self) -> None:
         """Send everything now. Should the head be gone, whoever waits is told, not who sends."""
-        if self._is_sending():
-            return  # this goes out next time
+        if self.send_lock.locked() and self._sender == get_ident():
+            return  # a `__del__`, or a signal's handler, while this thread sends: it goes out next time
         shielded = self.shield.enter()
         try:
             self._flush()
@@ -398,14 +407,12 @@ class Client:
     def _flush(self) -> None:
         out = self.unsent
         with self.send_lock:
+            self._sender = get_ident()
             if self.dropped or self.unmapped or self.ended_streams:
                 self._collect()
             if self._gone:
                 gone, self._gone = self._gone, []
-                # In pieces: what is too large for one frame ends the connection.
-                out += [
-                    messages.Drop(gone[at : at + IDS_MAX]) for at in range(0, len(gone), IDS_MAX)
-                ]
+                out += [messages.Drop(piece) for piece in pieces(gone)]
             if self.precede is not None:
                 self.precede(out)
             while out:
@@ -503,12 +510,48 @@ class Client:
 
     def adopt(self, any_id: int) -> None:
         """A ref or handle from elsewhere was unpickled here."""
-        entry = self.entries.get(any_id)
+        entries = self.entries
+        entry = entries.get(any_id)
         if entry is not None:
             entry.count += 1
+            if entries.get(any_id) is entry:
+                return  # else the last one went just then, in another thread
+        # Looked at in this order: what was let go is in the one or under the other until it is
+        # among what is sent. The section below costs 5 us in the main thread of a driver.
+        if not self._gone and not self.send_lock.locked():
+            fresh = Entry(KNOWN)
+            entry = entries.setdefault(any_id, fresh)
+            if entry is fresh:
+                self.unsent.append(messages.Hold([any_id]))
+            else:
+                entry.count += 1
             return
-        self.entries[any_id] = Entry(KNOWN)
-        self.unsent.append(messages.Hold([any_id]))
+        shielded = self.shield.enter()
+        try:
+            with self.send_lock:
+                self._sender = get_ident()
+                entry = entries.get(any_id)
+                if entry is not None:
+                    entry.count += 1
+                    return
+                entries[any_id] = Entry(KNOWN)
+                if any_id in self._gone:
+                    # The head has not heard that we let it go, and need not. It would hear of
+                    # that after this: then we would hold what it has forgotten.
+                    self._gone.remove(any_id)
+                else:
+                    self.unsent.append(messages.Hold([any_id]))
+        finally:
+            if shielded:
+                self._leave_with(any_id)
+
+    def _leave_with(self, any_id: int) -> None:
+        """End a section in which an id was counted: after an interrupt nobody gets its ref."""
+        try:
+            self.shield.leave()
+        except BaseException:
+            self.drop(any_id)
+            raise
 
     # ---- segments: how often the head was told of us, and what of ours looks into them -
 
@@ -698,7 +741,7 @@ class Client:
         if not task_id:
             yield
             return
-        self.unsent.append(messages.Paused(task_id, list(object_ids)))
+        self.unsent.append(messages.Paused(task_id, list(object_ids)[:IDS_MAX]))
         self.flush()
         try:
             yield
@@ -712,6 +755,7 @@ class Client:
             self.flush()
             return
         with self.send_lock:
+            self._sender = get_ident()
             self._collect()
         if len(self._gone) > BATCH_MAX_MESSAGES:
             self.flush()
@@ -944,7 +988,11 @@ class Client:
         if dumped.segment:
             self.looks(dumped.segment)
         self.entries[object_id] = entry
-        self.post(messages.Put(object_id, dumped))
+        try:
+            self.post(messages.Put(object_id, dumped))
+        except BaseException:  # an interrupt: nobody gets the ref that was counted
+            self.drop(object_id)
+            raise
         return object_id
 
     def put_failure(self, failure: Failure) -> int:
@@ -985,7 +1033,9 @@ class Client:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
             bounded = timeout_s is not None
-            self.unsent.append(messages.Get(ask, len(ask), task_id, bounded=bounded))
+            self.unsent += [
+                messages.Get(piece, len(piece), task_id, bounded=bounded) for piece in pieces(ask)
+            ]
         position = 0
         count = len(found)
         failed: Entry | None = None
@@ -1041,7 +1091,7 @@ class Client:
         if wanted:
             wanted = list(dict.fromkeys(wanted))
             asked.extend(wanted)
-            self.unsent.append(messages.Get(wanted, len(wanted), 0))
+            self.unsent += [messages.Get(piece, len(piece), 0) for piece in pieces(wanted)]
             self.flush()
 
     def wait(
@@ -1056,16 +1106,18 @@ class Client:
             if entry.state == KNOWN or (task_id and entry.state == PENDING)
         ]
         ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
-        if unknown:
-            self.unsent.append(
-                messages.Get(
-                    unknown,
-                    max(0, need - ready),
-                    task_id,
-                    fetch and not task_id,
-                    timeout_s is not None,
-                )
+        several = len(unknown) > IDS_MAX  # then each of the questions blocks the task by itself
+        left = max(0, need - ready)
+        self.unsent += [
+            messages.Get(
+                piece,
+                min(left, len(piece)),
+                task_id,
+                fetch and not task_id,
+                timeout_s is not None,
             )
+            for piece in pieces(unknown)
+        ]
 
         def done() -> bool:
             if self.interlude is not None:
@@ -1089,7 +1141,7 @@ class Client:
             try:
                 finished = self._wait(done, timeout_s)
             finally:
-                if task_id and unknown and not finished:
+                if task_id and unknown and (several or not finished):
                     self.post(messages.Unblock(task_id))
         return [entry.state not in (PENDING, KNOWN) for entry in found]
 

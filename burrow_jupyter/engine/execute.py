@@ -14,11 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import messages, resources
-from burrow_jupyter.core.failures import Cancelled, StoreFull, TimedOut
+from burrow_jupyter.core.failures import Cancelled, ObjectLost, StoreFull, TimedOut, Upstream
 from burrow_jupyter.core.options import DYNAMIC, STREAMING, TaskOptions
 from burrow_jupyter.engine import current, errors, seeds
 from burrow_jupyter.engine.serialization import PLAIN_TYPES, dump_plain
-from burrow_jupyter.engine.store.segments import StoreFullError
+from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -53,35 +53,40 @@ def arguments(
     """Unpickle arguments; those that were refs are filled in.
 
     Raises:
+        SegmentLostError: one of them is not there any more.
         Exception: whatever the user's pickles raise.
     """
-    positional: Sequence[Any] = ()
-    kwargs: dict[str, Any] = {}
-    if packed is not None:
-        if packed.segment or packed.sizes:
-            client.receive_value(packed)
-            loaded = client.load(packed)
-            if packed.segment:
-                client.release_segment(packed.segment)
-        else:
-            loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
-        positional, kwargs = loaded[0], loaded[1]
-        if len(loaded) > _PLAIN:
-            seeds.begin(loaded[_PLAIN])
-    if not slots:
-        return positional, kwargs
-    args = list(positional)
-    for slot, value in zip(slots, values, strict=True):
-        assert value is not None, "the head sends a task when its arguments are there"
-        client.receive_value(value)
-        loaded = client.load(value)
-        if value.segment:
-            client.release_segment(value.segment)
-        if type(slot) is int:
-            args[slot] = loaded
-        else:
-            kwargs[str(slot)] = loaded
+    if not slots and (packed is None or not (packed.segment or packed.sizes)):
+        return _unpacked(packed, None)
+    read = [value for value in (packed, *values) if value is not None and value.segment]
+    for held in read:
+        client.receive_value(held)
+    try:
+        positional, kwargs = _unpacked(packed, client)
+        args = list(positional)
+        for slot, value in zip(slots, values, strict=True):
+            assert value is not None, "the head sends a task when its arguments are there"
+            loaded = client.load(value)
+            if type(slot) is int:
+                args[slot] = loaded
+            else:
+                kwargs[str(slot)] = loaded
+    finally:
+        for held in read:  # also after an error: the head counts who reads
+            client.release_segment(held.segment)
     return args, kwargs
+
+
+def _unpacked(packed: Value | None, client: Client | None) -> tuple[Sequence[Any], dict[str, Any]]:
+    if packed is None:
+        return (), {}
+    if client is not None and (packed.segment or packed.sizes):
+        loaded = client.load(packed)
+    else:
+        loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
+    if len(loaded) > _PLAIN:
+        seeds.begin(loaded[_PLAIN])
+    return loaded[0], loaded[1]
 
 
 def unknown_group(name: str, group: str, known: Iterable[str]) -> str:
@@ -134,10 +139,21 @@ class Call:
             else:
                 self._function = worker.code(run.code_id)
             self._args, self._kwargs = arguments(worker.client, run.args, run.slots, run.values)
+        except SegmentLostError as lost:
+            name, task_id = self.options.name, run.task_id
+            return messages.Done(task_id, [], Upstream(name, task_id, self._lost(lost)))
         except Exception as error:  # noqa: BLE001  # whatever the user's pickles raise
             return self.failed(error)
         self._began = perf_counter_ns()
         return None
+
+    def _lost(self, error: SegmentLostError) -> ObjectLost:
+        """Say which of the arguments is lost: one that was a ref, or what was packed for the call."""
+        run = self.run_message
+        for object_id, value in zip(run.deps, run.values, strict=True):
+            if value is not None and value.segment and error.path.endswith(f"/{value.segment}"):
+                return ObjectLost(object_id, str(error))
+        return ObjectLost(run.task_id, str(error))
 
     def _method(self, name: str) -> Callable[..., Any]:
         actor = self._worker.actor

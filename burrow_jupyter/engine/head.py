@@ -331,6 +331,11 @@ class Head:
             gpus = list(order.gpus) if order.gpus is not None else None
             birth = Birth(order.worker_id, list(env), directory, gpus, order.actor)
             data = _encode(birth)
+            # Somebody may have removed it, with all objects in it. That of somebody else could
+            # hold objects that are not ours.
+            if not session.make_private(self._places.store):
+                self._stop_reason = f"{self._places.store} is no private directory any more"
+                return
             try:
                 self._zygote.sendall(HEADER.pack(len(data)) + data)
             except OSError as error:
@@ -403,9 +408,10 @@ class Head:
         keep = set(order.keep)
         prefix = f"c{order.client_id}-"
         for directory in (self._places.store, self._places.spill):
-            for name in os.listdir(directory):  # in the loop
-                if name.startswith(prefix) and name not in keep:
-                    self._unlink(name)
+            with contextlib.suppress(FileNotFoundError):  # removed by somebody else, with all in it
+                for name in os.listdir(directory):  # in the loop
+                    if name.startswith(prefix) and name not in keep:
+                        self._unlink(name)
 
     # ---- the zygote ------------------------------------------------------------------
 

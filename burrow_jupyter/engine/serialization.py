@@ -12,6 +12,7 @@ While a value is pickled, the refs and actor handles in it report themselves thr
 from __future__ import annotations
 
 import contextlib
+import errno
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burrow_jupyter.core.limits import IDS_MAX, INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.engine import by_value, sources
+from burrow_jupyter.engine.store.segments import SegmentLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,11 +203,18 @@ def load(value: Value, reader: SegmentReader, on_map: Callable[[str], None]) -> 
         on_map: told the name of a segment that is now mapped once more.
 
     Raises:
+        SegmentLostError: its segment is not there any more.
         Exception: whatever unpickling raises.
     """
     if value.segment:
         on_map(value.segment)
-        view = reader.map(value.segment, value.size)
+        try:
+            view = reader.map(value.segment, value.size)
+        except OSError as error:
+            reader.unmapped.append(value.segment)
+            if error.errno not in (errno.ENOENT, errno.EIO):
+                raise
+            raise SegmentLostError(reader.files.path(value.segment)) from None
     elif value.sizes:
         view = memoryview(bytearray(value.data))  # writable, and nobody else's
     else:

@@ -72,7 +72,7 @@ def bases() -> list[str]:
     return list(seen)
 
 
-def _make_private(directory: str) -> bool:
+def make_private(directory: str) -> bool:
     """Make a directory that is ours alone; say whether that could be had."""
     try:
         with contextlib.suppress(FileExistsError):
@@ -114,11 +114,11 @@ def create(session: str) -> Places:
         )
         if len(os.fsencode(places.socket)) > SOCKET_PATH_MAX:
             continue
-        if not _make_private(base):
+        if not make_private(base):
             continue
         os.mkdir(directory, 0o700)
         os.mkdir(places.spill, 0o700)
-        if not (_is_usable(SHARED_MEMORY) and _make_private(places.store)):
+        if not (_is_usable(SHARED_MEMORY) and make_private(places.store)):
             places = msgspec.structs.replace(places, store=f"{directory}/store")
             os.mkdir(places.store, 0o700)
         return places

@@ -219,7 +219,11 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._spawn, call)
 
     def cancel(self, call: Call) -> None:
-        """Cancel a call's coroutine, also one that waits for its turn."""
+        """Cancel a call's coroutine, also one that waits for its turn.
+
+        One that has not made its first step sees its flag there: asyncio would throw it away
+        without a step, and nobody would hear of its end.
+        """
 
         def cancel() -> None:
             if call.place is not None:
@@ -228,19 +232,16 @@ class _Loop:
         self._loop.call_soon_threadsafe(cancel)
 
     def _spawn(self, call: Call) -> None:
-        call.place = task = self._loop.create_task(self._run(call), name=call.options.name)
-        task.add_done_callback(lambda _: self._end_unbegun(call))
-
-    def _end_unbegun(self, call: Call) -> None:
-        """End a call that was cancelled in the very round it came: nothing of `_run` has run."""
-        if call.place is not None and call.place.cancelled():
-            self._owner.end(call, call.cancelled())
+        _task = self._loop.create_task(self._run(call), name=call.options.name)  # holds itself
 
     async def _run(self, call: Call) -> None:
+        call.place = asyncio.current_task()
         current.concurrent.set(call.now)
-        begun = False
+        begun, early = False, call.now.cancelled
         done: messages.Done | None
         try:
+            if early:
+                raise asyncio.CancelledError  # noqa: TRY301  # as if it waited for its turn
             async with self._limit:
                 if self._owner.left:
                     self._owner.drop(call)

@@ -523,6 +523,9 @@ class Worker:
                     raise KeyboardInterrupt  # it came while the arguments were fetched  # noqa: TRY301
                 call.run()
                 self._in_user = False
+        except ExitActor:
+            self._in_user = False
+            raise
         except BaseException as error:  # noqa: BLE001  # the border of the user's code
             self._in_user = False
             return self._raised(call, error)
@@ -533,16 +536,15 @@ class Worker:
 
     def _raised(self, call: Call, error: BaseException) -> messages.Done:
         """Return the end of a call whose code has raised, unless the worker ends with it."""
-        if isinstance(error, KeyboardInterrupt):
+        kind = type(error)  # E may refuse to be asked for its class
+        if issubclass(kind, KeyboardInterrupt):
             return call.cancelled(begun=True)
-        if isinstance(error, _OutOfTimeError):
+        if issubclass(kind, _OutOfTimeError):
             return call.out_of_time()
-        if isinstance(error, SystemExit):
-            if self.actor is not None and error.code == 0:
+        if issubclass(kind, SystemExit):
+            if self.actor is not None and error.code == 0:  # type: ignore[attr-defined]  # as said
                 raise ExitActor(EXITED_WITH_0) from None
-            self.quit(error)
-        if self.actor is not None and isinstance(error, ExitActor):
-            raise error
+            self.quit(error)  # type: ignore[arg-type]  # as said
         return call.failed(error)
 
     def _run_plain(self, run: messages.Run, options: TaskOptions) -> None:

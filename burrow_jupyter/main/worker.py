@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import cloudpickle  # noqa: F401  # 25 ms that each worker would pay, paid once by the zygote
@@ -26,7 +27,8 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     worker = Worker(sock, birth.worker_id, tuple(birth.gpus or ()), settings.places.store)
     environment = (tuple(birth.env), birth.directory)
     backend = LocalBackend(worker.client, namespace=settings.namespace, environment=environment)
-    worker.wrap_ref, worker.wrap_refs = ObjectRef, DynamicObjectRefGenerator
+    worker.wrap_ref = functools.partial(ObjectRef, backend=backend)
+    worker.wrap_refs = DynamicObjectRefGenerator
     Displays(worker.output)
     context.open_in_worker(backend)
     lifecycle.leave_session_in_forks()

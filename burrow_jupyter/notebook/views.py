@@ -10,9 +10,11 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import actors, refs
+from burrow_jupyter.core.limits import IDS_MAX
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
@@ -166,9 +168,13 @@ class FuturesView(View):
 
     def look(self, backend: Backend) -> None:
         """Count; when all have ended, fetch what the last line says."""
-        said = backend.ask("count tasks", self._ids)
-        counts, self._names = said["counts"], said["names"] or self._names
-        self._counts = counts
+        counts: Counter[str] = Counter()
+        names: Counter[str] = Counter()
+        for start in range(0, len(self._ids), IDS_MAX):
+            said = backend.ask("count tasks", self._ids[start : start + IDS_MAX])
+            counts.update(said["counts"])
+            names.update(said["names"])
+        self._counts, self._names = counts, names or self._names
         self._took = time.monotonic() - self._began
         if not any(counts.get(state) for state in UNFINISHED):
             self.final = True

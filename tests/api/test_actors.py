@@ -120,3 +120,10 @@ def test_an_actor_ends_with_its_last_handle_but_after_its_calls(two_cpus):
     wait_until(
         lambda: not [a for a in burrow.actors() if a["state"] != "dead"], 10, "the actor's end"
     )
+
+
+def test_an_actor_that_is_dropped_and_asked_for_again_by_its_name_is_there(two_cpus):
+    for _ in range(5):
+        counter = Counter.options(name="again", get_if_exists=True).remote()
+        assert burrow.get(counter.add.remote(), timeout=20) == 1
+        del counter

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 import burrow
-from helpers.gates import pass_gate
+from burrow_jupyter.api import context
+from helpers.gates import leave_trace, pass_gate
+from helpers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
 
@@ -52,6 +54,40 @@ def test_errors_and_streams_of_async_actors():
     with pytest.raises(KeyError, match="async"):
         burrow.get(gate.fail.remote(), timeout=20)
     assert [burrow.get(ref) for ref in gate.items.remote(5)] == list(range(5))
+
+
+def reached(actor):
+    """Wait until what was said before has reached the process: it answers while its loop is busy."""
+    context.backend().ask("holdings", actor._id)
+
+
+def test_a_call_that_is_cancelled_before_its_first_step_ends(tmp_path):
+    gate, began = tmp_path / "gate", tmp_path / "began"
+
+    @burrow.remote
+    class Busy:
+        async def block(self):
+            leave_trace(str(began))
+            pass_gate(str(gate))  # the loop takes nothing meanwhile
+
+        async def quick(self):
+            return "quick"
+
+    busy = Busy.remote()
+    blocked = busy.block.remote()
+    wait_until(began.exists, 20, "the loop to be blocked")
+    calls = [busy.quick.remote() for _ in range(10)]
+    reached(busy)
+    for call in calls[::2]:
+        burrow.cancel(call)
+    reached(busy)
+    gate.touch()
+
+    burrow.get(blocked, timeout=20)
+    assert burrow.get(calls[1::2], timeout=20) == ["quick"] * 5
+    for call in calls[::2]:
+        with pytest.raises(burrow.exceptions.TaskCancelledError):
+            burrow.get(call, timeout=20)
 
 
 def test_twenty_thousand_calls_wait_for_a_constructor_and_for_an_argument(tmp_path):

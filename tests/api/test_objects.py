@@ -13,9 +13,10 @@ import pytest
 
 import burrow
 from burrow_jupyter.api import context
+from burrow_jupyter.core import messages
 from burrow_jupyter.engine import client, serialization
-from helpers.gates import pass_gate
-from helpers.wait import wait_until
+from helpers.gates import leave_trace, pass_gate
+from helpers.wait import holds_for, wait_until
 
 pytestmark = pytest.mark.usefixtures("two_cpus")
 
@@ -203,3 +204,105 @@ def test_more_refs_than_a_message_holds_are_refused_in_a_value_and_dropped_in_pi
 
     wait_until(lambda: len(burrow.objects()) < 100, 20, "the head to hear that nobody has them")
     assert burrow.get(same.remote(1)) == 1
+
+
+def test_more_refs_than_a_message_can_name_are_got_waited_for_and_freed(monkeypatch, tmp_path):
+    gates = [str(tmp_path / "first"), str(tmp_path / "second")]
+    refs = [
+        *(hold.options(num_cpus=0).remote(gate) for gate in gates),
+        *(same.remote(n) for n in range(33)),
+    ]
+    burrow.get(refs[2:])
+
+    @burrow.remote
+    def reads(refs, gates):
+        client.IDS_MAX = 10
+        try:
+            some, rest = burrow.wait(refs, num_returns=25)
+            leave_trace(gates[1])
+            lent = same.options(num_cpus=2).remote(1)  # runs on the CPU that this task lends
+            got = burrow.get([*refs[1:], lent])
+            leave_trace(gates[0])
+            return len(some), len(rest), len(got), len(burrow.get(refs))
+        finally:
+            client.IDS_MAX = 1_000_000
+
+    sent = []
+    encode = client.transport.encode_frame
+    monkeypatch.setattr(
+        client.transport, "encode_frame", lambda batch: sent.extend(batch) or encode(batch)
+    )
+    monkeypatch.setattr(client, "IDS_MAX", 10)
+
+    assert burrow.get(reads.remote(refs, gates)) == (25, 10, 35, 35)
+    made = burrow.get(burrow.remote(lambda: [burrow.put(n) for n in range(35)]).remote())
+    assert burrow.wait(made, num_returns=35) == (made, [])
+    assert burrow.get(made) == list(range(35))
+    burrow.free(made)
+    unreadable = burrow.get(burrow.remote(lambda refs: refs).remote(made))
+    with pytest.raises(burrow.exceptions.ObjectFreedError):
+        burrow.get(unreadable)
+    asked = [len(message.object_ids) for message in sent if type(message) is messages.Get]
+    freed = [len(message.object_ids) for message in sent if type(message) is messages.Free]
+    assert max(asked) == max(freed) == 10
+
+
+def test_a_ref_that_comes_back_before_the_head_has_heard_that_it_went_holds_its_object():
+    @burrow.remote
+    def box():
+        return [burrow.put("jam")]
+
+    backend = context.backend()
+    for _ in range(20):
+        boxed = box.remote()
+        inner = burrow.get(boxed)[0]
+        backend.flush()
+        del inner
+        backend.client._send_news()  # as a wait does that begins just then
+        inner = burrow.get(boxed)[0]
+        del boxed
+        backend.flush()
+        burrow.get(same.remote(1))
+
+        assert burrow.get(inner, timeout=20) == "jam"
+
+
+def test_what_is_interrupted_while_it_is_sent_is_not_held(monkeypatch):
+    @burrow.remote
+    class Pot:
+        def stir(self):
+            return 1
+
+    @burrow.remote
+    def items():
+        yield 1
+
+    pot = Pot.remote()
+    burrow.get(pot.stir.remote())
+    backend = context.backend()
+    flush = backend.client.flush
+
+    def interrupted():
+        flush()
+        raise KeyboardInterrupt
+
+    for send in (
+        lambda: same.remote(1),
+        lambda: same.options(num_returns=3).remote((1, 2, 3)),
+        lambda: pot.stir.options(num_returns=2).remote(),
+        lambda: items.remote(),  # noqa: PLW0108  # as the others
+        lambda: burrow.put(1),
+        lambda: Pot.remote(),  # noqa: PLW0108  # as the others
+    ):
+        holds_for(lambda: True, 0.003, "what was sent before, so that this is sent at once")
+        monkeypatch.setattr(backend.client, "flush", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            send()
+        monkeypatch.setattr(backend.client, "flush", flush)
+
+    wait_until(lambda: not burrow.objects(), 20, "the results to be let go")
+    wait_until(lambda: len(living()) == 1, 20, "the actor to be let go")
+
+
+def living():
+    return [row for row in burrow.actors() if row["state"] == "alive"]

@@ -8,9 +8,17 @@ import time
 import pytest
 
 import burrow
+from burrow_jupyter.backends.ledger import Ledger
 from conformance.calls import Counter, add, fail
+from helpers.wait import wait_until
 
-pytestmark = pytest.mark.usefixtures("two_cpus")
+
+@pytest.fixture(autouse=True, params=["local", "inline"])
+def session(request):
+    """The same of what ran in processes and of what ran in this one."""
+    burrow.init(num_cpus=2, mode=request.param)
+    yield
+    burrow.shutdown()
 
 
 def test_rows_are_summed_up_by_name_and_state():
@@ -24,7 +32,7 @@ def test_rows_are_summed_up_by_name_and_state():
     assert summary["add"] == {"finished": 3}
     assert summary["fail"] == {"failed": 1}
     assert burrow.actors().summary() == {"Counter": {"alive": 1}}
-    assert burrow.objects().summary() == {"": {"failed": 1}}
+    assert [row["state"] for row in burrow.objects()] == ["failed"]
 
 
 def test_rows_become_a_data_frame():
@@ -69,3 +77,55 @@ def test_actors_say_their_namespace_and_whether_they_are_detached():
         "lasting": ("larder", True),
     }
     burrow.kill(lasting)
+
+
+def test_calls_are_told_in_the_order_of_their_end_with_how_they_went():
+    @burrow.remote(max_retries=1, retry_exceptions=True)
+    def again():
+        raise ValueError("still raw")
+
+    @burrow.remote
+    def parent():
+        return burrow.get(add.remote(1))
+
+    burrow.get(parent.remote())
+    bad = again.remote()
+    after = add.remote(bad)
+    burrow.wait([bad, after], num_returns=2)
+
+    rows = burrow.tasks()
+    told = [(row["name"], row["state"], row["attempt"], row["error"]) for row in rows]
+    assert told == [
+        ("add", "finished", 1, ""),
+        ("parent", "finished", 1, ""),
+        ("again", "failed", 2, "ValueError: still raw"),
+        ("add", "failed", 1, "ValueError: still raw"),
+    ]
+    assert rows[0]["parent"] == rows[1]["id"]
+    assert rows[-1]["started_at"] == 0
+    assert rows[1]["submitted_at"] <= rows[1]["started_at"] <= rows[1]["ended_at"]
+    assert "still raw" in bad.why()
+
+
+def test_only_the_last_ended_calls_are_remembered(monkeypatch):
+    monkeypatch.setattr("burrow_jupyter.core.limits.HISTORY_TASKS", 20)
+    ledger = Ledger()
+    for task_id in range(64, 64 * 101, 64):
+        ledger.enter(task_id, "add", 0, 0, 0)
+        ledger.begin(task_id, 1)
+        ledger.end(task_id, None)
+
+    assert [row["id"] for row in ledger.tasks()] == [f"0.{n}" for n in range(81, 101)]
+    assert ledger.functions()[0]["finished"] == 100
+
+
+def test_a_dead_actor_is_told_with_its_reason():
+    counter = Counter.remote()
+    burrow.get(counter.add.remote())
+    burrow.kill(counter)
+    wait_until(lambda: burrow.actors()[-1]["state"] == "dead", 20, "its death")
+
+    [row] = burrow.actors()
+    assert "kill" in row["reason"]
+    del counter
+    assert burrow.actors() == [row]

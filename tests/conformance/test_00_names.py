@@ -13,7 +13,7 @@ import burrow.util
 NAMES = """
     ActorClass ActorClassID ActorID ClientBuilder JobID NodeID ObjectID ObjectRef
     ObjectRefGenerator DynamicObjectRefGenerator PlacementGroupID TaskID UniqueID WorkerID
-    FunctionID LOCAL_MODE SCRIPT_MODE WORKER_MODE Language LoggingConfig
+    FunctionID ClusterID core cross_language dashboard logger log state widgets LOCAL_MODE SCRIPT_MODE WORKER_MODE Language LoggingConfig
     actor autoscaler available_resources cancel client cloudpickle cluster_resources
     cpp_function data exceptions exit_actor experimental get get_actor get_gpu_ids
     get_runtime_context init is_initialized java_actor_class java_function kill method nodes
@@ -22,7 +22,9 @@ NAMES = """
 """.split()  # noqa: SIM905 it reads better so
 
 UTIL_NAMES = """
-    ActorPool accelerators as_completed collective connect deregister_serializer disconnect
+    ActorPool accelerators actor_pool annotations as_completed check_serialize debug
+    disable_log_once_globally enable_periodic_logging get_node_instance_id helpers log_once
+    serialization timer tpu tracing collective connect deregister_serializer disconnect
     get_current_placement_group get_node_ip_address get_placement_group
     inspect_serializability iter joblib list_named_actors map_unordered metrics
     multiprocessing pdb placement_group placement_group_table queue register_serializer
@@ -30,7 +32,7 @@ UTIL_NAMES = """
 """.split()  # noqa: SIM905 as above
 
 MODULES = {
-    "actor": "ActorClass ActorHandle ActorMethod exit_actor",
+    "actor": "ActorClass ActorClassInheritanceException ActorHandle ActorMethod exit_actor",
     "cloudpickle": "dumps loads",
     "exceptions": "RayError RayTaskError RayActorError GetTimeoutError UserCodeException",
     "experimental.tqdm_ray": "tqdm safe_print",
@@ -47,7 +49,7 @@ MODULES = {
     "util.multiprocessing": "Pool TimeoutError JoinableQueue",
     "util.placement_group": "PlacementGroup placement_group remove_placement_group",
     "util.queue": "Queue Empty Full",
-    "util.scheduling_strategies": "NodeAffinitySchedulingStrategy",
+    "util.scheduling_strategies": "NodeAffinitySchedulingStrategy In NotIn Exists DoesNotExist",
     "util.serialization": "register_serializer deregister_serializer",
     "util.state": "list_tasks get_task list_actors get_actor list_placement_groups list_jobs",
 }
@@ -75,6 +77,22 @@ def test_a_utility_is_there_or_its_absence_has_a_reason(name):
     check(burrow.util, name)
 
 
+STATE_NAMES = "StateApiClient get_job get_log list_cluster_events list_logs list_runtime_envs"
+EXPERIMENTAL_NAMES = """
+    get_local_object_locations get_object_locations internal_kv set_resource dynamic_resources
+"""
+
+
+@pytest.mark.parametrize("name", STATE_NAMES.split())
+def test_a_list_of_rays_state_is_there_or_its_absence_has_a_reason(name):
+    check(burrow.util.state, name)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTAL_NAMES.split())
+def test_an_experiment_of_rays_is_there_or_its_absence_has_a_reason(name):
+    check(burrow.experimental, name)
+
+
 def test_a_name_that_nobody_knows_is_missed_as_in_any_module():
     with pytest.raises(AttributeError, match=r"^module 'burrow' has no attribute 'remte'$"):
         burrow.remte  # noqa: B018  # asking is what raises
@@ -98,7 +116,9 @@ def test_exceptions_of_rays_that_are_caught_can_be_named():
         RayChannelTimeoutError RayDirectTransportError RaySystemError
         ReferenceCountingAssertionError RpcError RuntimeEnvSetupError TaskCancelledError
         TaskPlacementGroupRemoved ActorPlacementGroupRemoved TaskUnschedulableError
-        UnserializableException WorkerCrashedError
+        UnserializableException WorkerCrashedError RayCgraphCapacityExceeded
+        ObjectRefStreamEndOfStreamError OufOfBandObjectRefSerializationException
+        StreamingGeneratorReplayInconsistentError
     """
 
     for name in names.split():

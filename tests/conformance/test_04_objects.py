@@ -13,6 +13,7 @@ import pytest
 
 import burrow
 from burrow import exceptions
+from burrow.util.state import list_objects
 from conformance.calls import Mine, add, fail, gated, get_inside, pid, same
 from helpers.wait import wait_until
 
@@ -55,6 +56,39 @@ def test_4_2_refs_have_an_identity():
     assert burrow.get(same.remote([ref])) == [ref]
     assert burrow.ObjectID is burrow.ObjectRef
     assert burrow.ObjectRef[int]
+
+
+def test_4_2_a_ref_can_be_made_of_its_bytes_while_its_object_lives():
+    def read(binary):
+        return burrow.get(burrow.ObjectRef(binary))
+
+    ref = burrow.put("jam")
+    binary, text = ref.binary(), ref.hex()
+    assert burrow.ObjectRef(binary) == burrow.ObjectRef.from_hex(text) == ref
+    assert burrow.ObjectRef.from_binary(binary) == ref
+    assert burrow.get(burrow.remote(read).remote(binary)) == "jam"
+    assert len(binary) == burrow.ObjectRef.size()
+    assert ref.job_id().hex() == burrow.get_runtime_context().get_job_id()
+    assert not ref.is_nil()
+
+    id_of_it = text[16:]
+    del ref
+    wait_until(lambda: all(id_of_it != row for row in living()), 20, "the object to be gone")
+    with pytest.raises(exceptions.ObjectLostError):
+        burrow.get(burrow.ObjectRef(binary), timeout=20)
+    with pytest.raises(exceptions.ObjectLostError):
+        burrow.get(burrow.remote(read).remote(binary), timeout=20)
+
+
+def living():
+    """The ids of the objects that there are."""
+    return [row.object_id[16:] for row in list_objects()]
+
+
+@pytest.mark.parametrize("wrong", [1, "jam", None, b"jam", b"j" * 28, b"j" * 16])
+def test_4_2_a_ref_of_no_id_is_refused(wrong):
+    with pytest.raises((TypeError, ValueError), match="ref"):
+        burrow.ObjectRef(wrong)
 
 
 def test_4_2_a_ref_cannot_be_iterated_over():

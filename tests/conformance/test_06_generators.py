@@ -233,6 +233,9 @@ def test_6_6_nothing_can_be_sent_to_it():
     for refused in (lambda: stream.send(1), lambda: stream.throw(ValueError()), stream.close):
         with pytest.raises(NotImplementedError):
             refused()
+    for refused in (stream.asend(1), stream.athrow(ValueError()), stream.aclose()):
+        with pytest.raises(NotImplementedError):
+            asyncio.run(refused)
 
 
 def test_6_7_it_cannot_be_passed_on_and_get_gives_it_back():

@@ -67,6 +67,7 @@ def test_8_2_an_error_is_of_both_types():
     assert error.code == 9
     assert type(error.cause) is Mine
     assert type(error).__name__ == "RayTaskError(Mine)"
+    assert error.as_instanceof_cause() is error.make_dual_exception_instance() is error
 
 
 def test_8_3_the_text_is_the_remote_traceback():
@@ -262,6 +263,7 @@ def test_8_11_a_constructor_that_raises():
         assert "__init__" in str(error)
         assert "Mine" in str(error)
         assert "in the constructor" in str(error)
+        assert error.actor_init_failed
 
 
 def test_8_12_the_death_of_an_actor_says_why():

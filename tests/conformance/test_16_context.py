@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -196,6 +197,46 @@ def test_16_4_the_runtime_environment():
     given = {"env_vars": {"KITCHEN": "warm"}}
     assert burrow.get_runtime_context().runtime_env == {}
     assert burrow.get(burrow.remote(own).options(runtime_env=given).remote()) == given
+
+
+def test_16_1_ids_have_types_of_their_own():
+    names = ("job", "node", "worker", "task", "actor")
+    types = (burrow.JobID, burrow.NodeID, burrow.WorkerID, burrow.TaskID, burrow.ActorID)
+
+    def look(self):
+        context = burrow.get_runtime_context()
+        return [getattr(context, f"{name}_id") for name in names]
+
+    actor = Plain.remote()
+    ids = burrow.get(actor.__ray_call__.remote(look))
+
+    assert [type(one) for one in ids] == list(types)
+    for one in ids:
+        assert (
+            one == one.hex() == type(one).from_hex(one.hex()) == type(one).from_binary(one.binary())
+        )
+        assert len(one.binary()) == type(one).size()
+        assert isinstance(one, burrow.UniqueID)
+        assert not one.is_nil()
+        assert type(one).nil().is_nil()
+        assert type(one).from_random() != one
+    assert ids[-1] == actor._actor_id
+    with pytest.raises(ValueError, match="ActorID has 16 bytes"):
+        burrow.ActorID.from_binary(b"short")
+    with pytest.raises(TypeError, match="from_hex"):
+        burrow.ActorID.from_binary("text")
+
+
+def test_16_1_the_session_has_a_name_and_a_folder():
+    def look():
+        context = burrow.get_runtime_context()
+        return context.get_session_name(), context.get_temp_dir(), context.get_resource_ids()
+
+    here = look()
+    assert burrow.get(burrow.remote(look).remote()) == here
+    assert here[0] == burrow.get_runtime_context().get_job_id()
+    assert Path(here[1]).is_dir()
+    assert here[2] == {"GPU": []}
 
 
 def test_16_4_a_handle_to_oneself_is_weak():

@@ -440,6 +440,13 @@ def test_18_5_chunks_are_in_order_and_refs_on_demand():
         as_completed(refs, chunk_size=0)
 
 
+def test_18_5_how_long_to_wait_can_be_said():
+    refs = [double.remote(1), double.remote(2)]
+
+    assert sorted(as_completed(refs, timeout=20, fetch_local=True)) == [2, 4]
+    assert sorted(map_unordered(double, [1, 2], timeout=20)) == [2, 4]
+
+
 def test_18_5_map_unordered_reads_only_ahead():
     read = []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +36,7 @@ def parse(text):
 
 def test_every_row_has_a_test():
     rows = [int(number) for number in ROW.findall(PAGE.read_text())]
-    tested = [int(m[1]) for name in globals() if (m := re.match(r"test_row_(\d+)_", name))]
+    tested = {int(m[1]) for name in globals() if (m := re.match(r"test_row_(\d+)_", name))}
 
     assert rows == list(range(1, len(rows) + 1))
     assert sorted(tested) == rows
@@ -179,6 +181,18 @@ def test_row_17_freed_objects_are_lost(two):
         burrow.get(ref)
 
 
+def test_row_17_objects_are_lost_with_their_files():
+    session = burrow.init(num_cpus=1)["session"]
+    ref = burrow.put(bytes(1_000_000))
+    for path in Path("/dev/shm", f"burrow-{os.getuid()}-{session}").iterdir():
+        path.unlink()
+
+    for ask in (ref, burrow.remote(len).remote(ref)):
+        with pytest.raises(burrow.exceptions.ObjectLostError):
+            burrow.get(ask, timeout=20)
+    burrow.shutdown()
+
+
 def test_row_18_breakpoints_open_in_the_notebook(kernel: Kernel):
     run = kernel.submit(
         "def stops():\n    breakpoint()\n    return 1\n"
@@ -252,3 +266,40 @@ def test_row_25_metrics_are_exported_nowhere(two):
         return True
 
     assert burrow.get(burrow.remote(count).remote())
+
+
+def test_row_26_stop_iteration_ends_no_loop(two):
+    def stop():
+        raise StopIteration("enough")
+
+    stops = burrow.remote(stop)
+    with pytest.raises(RuntimeError, match="enough") as caught:
+        list(map(burrow.get, [stops.remote(), stops.remote()]))
+    assert isinstance(caught.value, burrow.exceptions.RayTaskError)
+    assert isinstance(caught.value.cause, StopIteration)
+
+
+def test_row_27_how_long_an_actor_that_exits_waits_for_its_calls(two, monkeypatch, tmp_path):
+    @burrow.remote(max_concurrency=2)
+    class Leaves:
+        def wait(self, seconds, gate):
+            side_by_side.LEAVE_WITHIN_S = seconds
+            pass_gate(gate)
+            return "done"
+
+        def leave(self):
+            burrow.exit_actor()
+
+    from burrow_jupyter.engine import side_by_side
+
+    assert side_by_side.LEAVE_WITHIN_S == 5
+    hung, patient = Leaves.remote(), Leaves.remote()
+    cut = hung.wait.remote(0.1, str(tmp_path / "never"))
+    kept = patient.wait.remote(20, str(tmp_path / "soon"))
+    for actor in (hung, patient):
+        burrow.get(actor.__ray_ready__.remote())
+        actor.leave.remote()
+    with pytest.raises(burrow.exceptions.ActorDiedError, match="exit_actor"):
+        burrow.get(cut, timeout=20)
+    (tmp_path / "soon").touch()
+    assert burrow.get(kept, timeout=20) == "done"

@@ -7,8 +7,12 @@ import pytest
 import burrow
 from burrow.util import placement_group, placement_group_table, remove_placement_group
 from burrow.util.scheduling_strategies import (
+    DoesNotExist,
+    Exists,
+    In,
     NodeAffinitySchedulingStrategy,
     NodeLabelSchedulingStrategy,
+    NotIn,
     PlacementGroupSchedulingStrategy,
 )
 
@@ -78,13 +82,18 @@ def test_the_one_node_by_its_id_and_labels():
         "DEFAULT",
         NodeAffinitySchedulingStrategy(here),
         NodeAffinitySchedulingStrategy("elsewhere", soft=True),
-        NodeLabelSchedulingStrategy(hard={}, soft={"zone": "a"}),
+        NodeLabelSchedulingStrategy(hard={}, soft={"zone": In("a")}),
+        NodeLabelSchedulingStrategy(hard={"zone": NotIn("a", "b"), "tier": DoesNotExist()}),
     ):
         assert burrow.get(one.options(scheduling_strategy=strategy).remote()) == 1
     with pytest.raises(ValueError, match="no node 'elsewhere'"):
         NodeAffinitySchedulingStrategy("elsewhere")
-    with pytest.raises(ValueError, match="zone"):
-        NodeLabelSchedulingStrategy(hard={"zone": "a"})
+    for wanted in (In("a"), Exists()):
+        with pytest.raises(ValueError, match="zone"):
+            NodeLabelSchedulingStrategy(hard={"zone": wanted})
+    for none in ((), (1,)):
+        with pytest.raises(ValueError, match="labels"):
+            In(*none)
 
 
 @pytest.mark.parametrize(("strategy", "error"), [("PACK", ValueError), (5, TypeError)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import burrow
@@ -11,10 +13,11 @@ from helpers.gates import leave_trace, pass_gate
 from helpers.wait import wait_until
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shared():
-    burrow.init(num_cpus=2)
-    yield
+@pytest.fixture(scope="module", autouse=True, params=["local", "inline"])
+def mode(request):
+    """The same lists of what ran in processes and of what ran in this one."""
+    burrow.init(num_cpus=2, mode=request.param)
+    yield request.param
     burrow.shutdown()
 
 
@@ -42,7 +45,9 @@ def test_a_task_is_found_by_the_id_that_it_knows_itself_by():
     assert state.get_task("0" * 32) is None
 
 
-def test_states_have_rays_words(tmp_path):
+def test_states_have_rays_words(mode, tmp_path):
+    if mode == "inline":
+        pytest.skip("nothing waits, and what runs is told by test_what_runs_is_told_from_inside")
     gate = str(tmp_path / "gate")
     busy = [burrow.remote(name="busy")(pass_gate).remote(gate) for _ in range(2)]
     queued = burrow.remote(name="queued")(pass_gate).remote(gate)
@@ -56,9 +61,24 @@ def test_states_have_rays_words(tmp_path):
     wait_until(lambda: states_of("queued") == ["FINISHED"], 20, "its end")
 
 
-def test_failures_are_told_by_kind():
+def test_what_runs_is_told_from_inside():
+    def look():
+        return [(row.name, row.state) for row in state.list_tasks(filters=[("name", "=", "looks")])]
+
+    ref = burrow.remote(name="looks")(look).remote()
+
+    assert burrow.get(ref) == [("looks", "RUNNING")]
+    assert states_of("looks") == ["FINISHED"]
+
+
+def test_failures_are_told_by_kind(mode):
     wrong = fail.options(name="wrong").remote("burnt")
-    dead = crash.options(name="dead", max_retries=0).remote()
+    # Of its own process where there is one.
+    dead = (
+        burrow.remote(sys.exit).options(name="dead").remote(3)
+        if mode == "inline"
+        else crash.options(name="dead", max_retries=0).remote()
+    )
     burrow.wait([wrong, dead], num_returns=2)
 
     [row] = state.list_tasks(filters=[("name", "=", "wrong")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.api import checks
 from burrow_jupyter.api.calls import get, wait
 from burrow_jupyter.api.exceptions import ActorDiedError
 
@@ -22,7 +23,7 @@ class ActorPool:
 
     def __init__(self, actors: Iterable[ActorHandle]) -> None:
         """Args: actors: handles, each free for the pool's work."""
-        self._idle: list[ActorHandle] = list(actors)
+        self._idle: list[ActorHandle] = list(checks.items("actors", actors))
         self._pending: deque[tuple[Callable[[ActorHandle, Any], Any], Any]] = deque()
         self._running: dict[int, tuple[Any, ActorHandle]] = {}  # by number of the item
         self._next_number = 0
@@ -33,6 +34,7 @@ class ActorPool:
 
     def submit(self, fn: Callable[[ActorHandle, Any], Any], value: Any) -> None:
         """Call `fn(actor, value)`, which returns a ref, as soon as an actor is free."""
+        checks.function("fn", fn)
         if not self._idle:
             self._pending.append((fn, value))
             return
@@ -48,7 +50,7 @@ class ActorPool:
     def map(self, fn: Callable[[ActorHandle, Any], Any], values: Iterable[Any]) -> Iterator[Any]:
         """Submit all values at once; iterate over their results in order."""
         self._forget()
-        for value in values:
+        for value in checks.items("values", values):
             self.submit(fn, value)
         return self._results(self.get_next)
 
@@ -57,7 +59,7 @@ class ActorPool:
     ) -> Iterator[Any]:
         """Submit all values at once; iterate over their results as they come."""
         self._forget()
-        for value in values:
+        for value in checks.items("values", values):
             self.submit(fn, value)
         return self._results(self.get_next_unordered)
 
@@ -91,6 +93,7 @@ class ActorPool:
             RuntimeError: values wait, and no actor is left.
             Exception: of the call.
         """
+        timeout = checks.patience("timeout", timeout)
         self._check_next()
         if self._taken:
             msg = "get_next() cannot follow get_next_unordered() before all results were taken"
@@ -119,6 +122,7 @@ class ActorPool:
             RuntimeError: values wait, and no actor is left.
             Exception: of the call.
         """
+        timeout = checks.patience("timeout", timeout)
         self._check_next()
         firsts = {_first(result): number for number, (result, _) in self._running.items()}
         ready, _ = wait(list(firsts), num_returns=1, timeout=timeout)

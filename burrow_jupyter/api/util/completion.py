@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context, refs
+from burrow_jupyter.api import checks, context, refs
 from burrow_jupyter.api.calls import get, wait
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.tasks import RemoteFunction
@@ -40,6 +40,7 @@ def as_completed(
     *,
     chunk_size: int = 10,
     yield_obj_refs: bool = False,
+    **waiting: Any,
 ) -> Iterator[Any]:
     """Yield values as they become ready.
 
@@ -48,6 +49,7 @@ def as_completed(
         chunk_size: hand results out when so many are ready (or all that are left), in the
             order of `refs`; 1: strictly as they come.
         yield_obj_refs: yield refs that are ready in place of values.
+        waiting: of each `wait`, such as `timeout`: after so long what is ready is handed out.
 
     Raises:
         ValueError: `chunk_size` below 1.
@@ -55,37 +57,42 @@ def as_completed(
 
     Source: Ray 2.60 `ray.util.as_completed`.
     """
-    if chunk_size < 1:
-        msg = f"chunk_size must be 1 or more, got {chunk_size!r}"
-        raise ValueError(msg)
-    return _completed(list(dict.fromkeys(refs)), chunk_size, yield_obj_refs=yield_obj_refs)
+    checks.whole("chunk_size", chunk_size, least=1)
+    return _completed(
+        list(dict.fromkeys(checks.items("refs", refs))),
+        chunk_size,
+        waiting,
+        refs_only=yield_obj_refs,
+    )
 
 
 def _completed(
-    left: list[refs.ObjectRef[Any]], chunk_size: int, *, yield_obj_refs: bool
+    left: list[refs.ObjectRef[Any]], chunk_size: int, waiting: dict[str, Any], *, refs_only: bool
 ) -> Iterator[Any]:
     while left:
-        ready, left = wait(left, num_returns=min(chunk_size, len(left)), fetch_local=True)
+        ready, left = wait(left, num_returns=min(chunk_size, len(left)), **waiting)
         for ref in ready:
-            yield ref if yield_obj_refs else get(ref)
+            yield ref if refs_only else get(ref)
 
 
 def map_unordered(
-    function: RemoteFunction[Any, Any],
+    fn: RemoteFunction[Any, Any],
     items: Iterable[Any],
     *,
     backpressure_size: int | None = 100,
     chunk_size: int = 10,
     yield_obj_refs: bool = False,
+    **waiting: Any,
 ) -> Iterator[Any]:
     """Call a remote function with each item; yield results as they become ready.
 
     Args:
-        function: a remote function of one argument.
+        fn: a remote function of one argument.
         items: read only as far as there is room.
         backpressure_size: most calls under way; `None`: no limit. At least `chunk_size`.
         chunk_size: as in `as_completed`.
         yield_obj_refs: as in `as_completed`.
+        waiting: as in `as_completed`.
 
     Raises:
         ValueError: a size below 1, or less room than a chunk.
@@ -93,13 +100,18 @@ def map_unordered(
 
     Source: Ray 2.60 `ray.util.map_unordered`.
     """
-    if chunk_size < 1:
-        msg = f"chunk_size must be 1 or more, got {chunk_size!r}"
+    if not hasattr(fn, "remote"):  # a function, or an actor's method
+        msg = f"map_unordered() takes a remote function, got {fn!r:.60}; map() takes others"
+        raise TypeError(msg)
+    checks.whole("chunk_size", chunk_size, least=1)
+    most = (
+        None if backpressure_size is None else checks.whole("backpressure_size", backpressure_size)
+    )
+    if most is not None and most < chunk_size:
+        msg = f"backpressure_size must be chunk_size ({chunk_size}) or more, got {most!r}"
         raise ValueError(msg)
-    if backpressure_size is not None and backpressure_size < chunk_size:
-        msg = f"backpressure_size must be chunk_size ({chunk_size}) or more, got {backpressure_size!r}"
-        raise ValueError(msg)
-    return _mapped(function, iter(items), backpressure_size, chunk_size, refs_only=yield_obj_refs)
+    given = checks.items("items", items)
+    return _mapped(fn, given, backpressure_size, chunk_size, waiting, refs_only=yield_obj_refs)
 
 
 def _mapped(
@@ -107,6 +119,7 @@ def _mapped(
     items: Iterator[Any],
     most: int | None,
     chunk_size: int,
+    waiting: dict[str, Any],
     *,
     refs_only: bool,
 ) -> Iterator[Any]:
@@ -116,7 +129,7 @@ def _mapped(
         under_way += [function.remote(item) for item in itertools.islice(items, room)]
         if not under_way:
             return
-        ready, under_way = wait(under_way, num_returns=min(chunk_size, len(under_way)))
+        ready, under_way = wait(under_way, num_returns=min(chunk_size, len(under_way)), **waiting)
         for ref in ready:
             yield ref if refs_only else get(ref)
 
@@ -154,23 +167,20 @@ def map(  # noqa: A001  # named after what it stands for, as in concurrent.futur
 
     Source: the built-in `map`; batches as in joblib's `batch_size="auto"`.
     """
-    if batch_size is not None and batch_size < 1:
-        msg = f"batch_size must be 1 or more, got {batch_size!r}"
-        raise ValueError(msg)
+    if batch_size is not None:
+        checks.whole("batch_size", batch_size, least=1)
     given = dict(options)
     plain: Any = function
     if isinstance(function, RemoteFunction):
         plain = function._function  # noqa: SLF001  # the API's own
         given = {**function._given, **given}  # noqa: SLF001
-    if not callable(plain):
-        msg = f"map() needs a function first, got {type(function).__name__}"
-        raise TypeError(msg)
+    checks.function("function", plain)
     if not iterables:
         msg = "map() needs at least one iterable"
         raise TypeError(msg)
     single = len(iterables) == 1
-    # Both raise for what is no iterable, now.
-    items = iter(iterables[0]) if single else zip(*iterables, strict=False)
+    sources = [checks.items("an iterable", one) for one in iterables]
+    items = sources[0] if single else zip(*sources, strict=False)
     given.setdefault("name", getattr(plain, "__name__", type(plain).__name__))
     within_s = None if batch_size else BATCH_LATE_S
     calls = functools.partial(run_batch, plain, single=single, within_s=within_s)

@@ -13,7 +13,7 @@ from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from burrow_jupyter.api import context, lifecycle
+from burrow_jupyter.api import checks, context, lifecycle
 from burrow_jupyter.api.calls import cancel
 from burrow_jupyter.api.exceptions import WorkerCrashedError
 from burrow_jupyter.api.refs import fetch
@@ -86,12 +86,11 @@ class Executor(concurrent.futures.Executor):
             ("max_workers", max_workers),
             ("max_tasks_per_child", max_tasks_per_child),
         ):
-            if number is not None and number <= 0:
-                msg = f"{name} must be greater than 0, got {number!r}"
+            if number is not None and checks.whole(name, number) <= 0:
+                msg = f"{name} must be greater than 0, got {number!r}"  # the words of the standard library
                 raise ValueError(msg)
-        if initializer is not None and not callable(initializer):
-            msg = f"initializer must be something to call, got {type(initializer).__name__}"
-            raise TypeError(msg)
+        if initializer is not None:
+            checks.function("initializer", initializer)
         cpus = context.backend().totals.get(resources.CPU, 1.0)
         # What the burrow itself keeps from running at once may be handed over ahead.
         self._most = max_workers if max_workers and max_workers < cpus else 2 * max(1, int(cpus))
@@ -124,7 +123,7 @@ class Executor(concurrent.futures.Executor):
             RuntimeError: after `shutdown`, or at the end of the program.
             BrokenExecutor: the initializer has raised.
         """
-        work = _Work(fn, args, kwargs)
+        work = _Work(checks.function("fn", fn), args, kwargs)
         with self._lock:
             if self._broken:
                 raise BrokenExecutor(self._broken)
@@ -236,17 +235,13 @@ class Executor(concurrent.futures.Executor):
             TypeError: `buffersize` is no whole number.
             Exception: of the call whose turn it is.
         """
-        if chunksize < 1:
-            msg = f"chunksize must be 1 or more, got {chunksize!r}"
-            raise ValueError(msg)
-        if buffersize is not None and not isinstance(buffersize, int):
-            msg = f"buffersize must be a whole number or None, got {type(buffersize).__name__}"
-            raise TypeError(msg)
-        if buffersize is not None and buffersize < 1:
-            msg = f"buffersize must be None or 1 or more, got {buffersize!r}"
-            raise ValueError(msg)
+        checks.function("fn", fn)
+        checks.whole("chunksize", chunksize, least=1)
+        if buffersize is not None:
+            checks.whole("buffersize", buffersize, least=1)
+        timeout = checks.seconds("timeout", timeout)
         end = None if timeout is None else time.monotonic() + timeout
-        items = zip(*iterables, strict=False)
+        items = zip(*(checks.items("an iterable", one) for one in iterables), strict=False)
 
         def chunks() -> Iterator[list[tuple[Any, ...]]]:
             while chunk := list(itertools.islice(items, chunksize)):

@@ -11,10 +11,10 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.calls import put
 from burrow_jupyter.api.exceptions import InfeasibleError
-from burrow_jupyter.api.ids import HexId
+from burrow_jupyter.api.ids import PlacementGroupID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ class PlacementGroup:
         self.strategy = strategy
         self.name = name
         self.session = context.backend().session
-        self.id = HexId(f"{self.session:016x}{next(_numbers):016x}")
+        self.id = PlacementGroupID(f"{self.session:016x}{next(_numbers):016x}")
         self.removed = False
 
     @property
@@ -58,6 +58,7 @@ class PlacementGroup:
 
     def wait(self, timeout_seconds: float = 30) -> bool:
         """Say whether the group is placed within a time: it is, until it is removed."""
+        checks.seconds("timeout_seconds", timeout_seconds)
         return not self.removed
 
     def __repr__(self) -> str:
@@ -85,7 +86,12 @@ def placement_group(
         ValueError: no or empty bundles, or an unknown strategy.
         InfeasibleError: the burrow does not have that much.
     """
-    wanted = [dict(bundle) for bundle in bundles]
+    wanted = [
+        dict(checks.mapping("a bundle", bundle)) for bundle in checks.items("bundles", bundles)
+    ]
+    for bundle in wanted:
+        for key, amount in bundle.items():
+            checks.amount(f"the amount of {key} in a bundle", amount)
     if not wanted or any(not bundle or not any(bundle.values()) for bundle in wanted):
         msg = "a placement group needs bundles, each with an amount above 0 of something"
         raise ValueError(msg)
@@ -109,28 +115,40 @@ def placement_group(
     return group
 
 
-def remove_placement_group(group: PlacementGroup) -> None:
-    """Forget a group."""
-    group.removed = True
-    _groups.pop(group.id, None)
+def remove_placement_group(placement_group: PlacementGroup) -> None:
+    """Forget a group.
+
+    Raises:
+        TypeError: it is none.
+    """
+    checks.instance("placement_group", placement_group, PlacementGroup)
+    placement_group.removed = True
+    _groups.pop(placement_group.id, None)
 
 
-def get_placement_group(name: str) -> PlacementGroup:
+def get_placement_group(placement_group_name: str) -> PlacementGroup:
     """Return a group by its name.
 
     Raises:
         ValueError: there is none.
     """
     for group in _of_session():
-        if name and group.name == name:
+        if placement_group_name and group.name == placement_group_name:
             return group
-    msg = f"Failed to look up placement group with name: {name}"
+    msg = f"Failed to look up placement group with name: {placement_group_name}"
     raise ValueError(msg)
 
 
-def placement_group_table(group: PlacementGroup | None = None) -> dict[str, Any]:
-    """Return facts about a group, or about all by id."""
-    if group is None:
+def placement_group_table(placement_group: PlacementGroup | None = None) -> dict[str, Any]:
+    """Return facts about a group, or about all by id.
+
+    Raises:
+        TypeError: it is no group.
+    """
+    group = placement_group
+    if group is not None:
+        checks.instance("placement_group", group, PlacementGroup)
+    else:
         return {one.id: placement_group_table(one) for one in _of_session()}
     return {
         "placement_group_id": group.id,
@@ -198,20 +216,53 @@ class NodeAffinitySchedulingStrategy:
             raise InfeasibleError(msg)
 
 
+class In:
+    """A label has one of these values. Source: Ray 2.60, as the three below."""
+
+    def __init__(self, *values: str) -> None:
+        """Args: values: one at least."""
+        self.values = _values(values)
+
+
+class NotIn:
+    """A label has none of these values, or is not there."""
+
+    def __init__(self, *values: str) -> None:
+        """Args: values: one at least."""
+        self.values = _values(values)
+
+
+class Exists:
+    """A label is there."""
+
+
+class DoesNotExist:
+    """A label is not there."""
+
+
+def _values(values: tuple[str, ...]) -> list[str]:
+    if not values or not all(isinstance(value, str) for value in values):
+        msg = f"values of labels are one str or more, got {values!r:.60}"
+        raise ValueError(msg)
+    return list(values)
+
+
 @dataclass(frozen=True)
 class NodeLabelSchedulingStrategy:
     """Run on a node with labels: there is one node, and it has none.
 
     Raises:
-        InfeasibleError: `hard` asks for a label.
+        InfeasibleError: `hard` asks for a label that has a value, or is there.
     """
 
     hard: dict[str, Any] | None = None
     soft: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if self.hard:
-            msg = f"the one node has no labels, so none of {', '.join(self.hard)}; use soft="
+        hard = checks.mapping("hard", self.hard or {})
+        missing = [key for key, what in hard.items() if not isinstance(what, NotIn | DoesNotExist)]
+        if missing:
+            msg = f"the one node has no labels, so none of {', '.join(missing)}; use soft="
             raise InfeasibleError(msg)
 
 

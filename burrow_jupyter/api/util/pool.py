@@ -9,7 +9,7 @@ from collections import deque
 from multiprocessing import TimeoutError as PoolTimeoutError
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context, lifecycle
+from burrow_jupyter.api import checks, context, lifecycle
 from burrow_jupyter.api.calls import get, kill, wait
 from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
@@ -160,7 +160,7 @@ class AsyncResult:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until all calls have ended, at most `timeout` seconds."""
-        self._done.wait(timeout)
+        self._done.wait(checks.seconds("timeout", timeout))
 
     def get(self, timeout: float | None = None) -> Any:
         """Return the result, or the list of results.
@@ -169,7 +169,7 @@ class AsyncResult:
             TimeoutError: not all calls had ended after `timeout` seconds.
             Exception: of the first call that has raised.
         """
-        if not self._done.wait(timeout):
+        if not self._done.wait(checks.seconds("timeout", timeout)):
             raise PoolTimeoutError
         if self._error is not None:
             raise self._error
@@ -285,20 +285,17 @@ class Pool:
         ray_remote_args: dict[str, Any] | None = None,
     ) -> None:
         """Start the processes; the burrow too, if none runs."""
-        if processes is not None and processes < 1:
-            msg = f"processes must be 1 or more, got {processes!r}"
-            raise ValueError(msg)
-        if initializer is not None and not callable(initializer):
-            msg = f"initializer must be something to call, got {type(initializer).__name__}"
-            raise TypeError(msg)
-        if maxtasksperchild is not None and maxtasksperchild < 1:
-            msg = f"maxtasksperchild must be 1 or more, got {maxtasksperchild!r}"
-            raise ValueError(msg)
+        if processes is not None:
+            processes = checks.whole("processes", processes, least=1)
+        if initializer is not None:
+            checks.function("initializer", initializer)
+        if maxtasksperchild is not None:
+            checks.whole("maxtasksperchild", maxtasksperchild, least=1)
         if not lifecycle.is_initialized():
             lifecycle.init(ray_address, num_cpus=processes)
         self.size = processes or _cpus()
         """How many processes there are."""
-        self._start = (initializer, tuple(initargs or ()))
+        self._start = (initializer, tuple(checks.items("initargs", initargs or ())))
         self._most = maxtasksperchild
         options = {"num_cpus": 0, "max_restarts": -1, **(ray_remote_args or {})}
         self._class: Any = remote(**options)(_Process)
@@ -328,9 +325,7 @@ class Pool:
         if self._closed:
             msg = "Pool not running"
             raise ValueError(msg)
-        if not callable(function):
-            msg = f"the pool needs a function to call, got {type(function).__name__}"
-            raise TypeError(msg)
+        checks.function("func", function)
 
     # ---- one call ----------------------------------------------------------------------
 
@@ -353,7 +348,8 @@ class Pool:
     ) -> AsyncResult:
         """Send a call; return at once. Refs among the arguments are waited for."""
         self._check(func)
-        ref = self.send(func, [(tuple(args or ()), dict(kwargs or {}))])
+        given = tuple(checks.items("args", args or ()))
+        ref = self.send(func, [(given, dict(checks.mapping("kwargs", kwargs or {})))])
         return AsyncResult([ref], callback, error_callback, single=True, settler=self._settler)
 
     # ---- many --------------------------------------------------------------------------
@@ -374,7 +370,7 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
         """As `map`, but return at once."""
-        items: list[Item] = [((item,), {}) for item in iterable]
+        items: list[Item] = [((item,), {}) for item in checks.items("iterable", iterable)]
         return self._many(func, items, chunksize, callback, error_callback)
 
     def starmap(
@@ -396,7 +392,10 @@ class Pool:
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
         """As `starmap`, but return at once."""
-        items: list[Item] = [(tuple(item), {}) for item in iterable]
+        items: list[Item] = [
+            (tuple(checks.items("an item", item)), {})
+            for item in checks.items("iterable", iterable)
+        ]
         return self._many(func, items, chunksize, callback, error_callback)
 
     def _many(
@@ -421,14 +420,18 @@ class Pool:
         A call that raises gives the exception object in its place (Ray's way).
         """
         self._check(func)
-        return _Results(self, func, iter(iterable), _chunk(chunksize) or 1, ordered=True)
+        return _Results(
+            self, func, checks.items("iterable", iterable), _chunk(chunksize) or 1, ordered=True
+        )
 
     def imap_unordered(
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = 1
     ) -> _Results:
         """As `imap`, but results as they come."""
         self._check(func)
-        return _Results(self, func, iter(iterable), _chunk(chunksize) or 1, ordered=False)
+        return _Results(
+            self, func, checks.items("iterable", iterable), _chunk(chunksize) or 1, ordered=False
+        )
 
     # ---- the end -----------------------------------------------------------------------
 
@@ -477,7 +480,4 @@ def _cpus() -> int:
 
 
 def _chunk(chunksize: int | None) -> int | None:
-    if chunksize is not None and chunksize < 1:
-        msg = f"chunksize must be 1 or more, got {chunksize!r}"
-        raise ValueError(msg)
-    return chunksize
+    return None if chunksize is None else checks.whole("chunksize", chunksize, least=1)

@@ -6,7 +6,7 @@ import asyncio
 import queue
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context
+from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.calls import cancel, get, kill, wait
 from burrow_jupyter.api.remote import remote
 
@@ -38,8 +38,9 @@ class Queue:
 
     def __init__(self, maxsize: int = 0, actor_options: dict[str, Any] | None = None) -> None:
         """Make the actor."""
-        options = {"num_cpus": 0, "max_concurrency": 10_000, **(actor_options or {})}
-        self.maxsize = maxsize
+        given = checks.mapping("actor_options", actor_options or {})
+        options = {"num_cpus": 0, "max_concurrency": 10_000, **given}
+        self.maxsize = checks.whole("maxsize", maxsize)
         self.actor: Any = remote(**options)(_Items).remote(maxsize)
 
     def __len__(self) -> int:
@@ -67,9 +68,7 @@ class Queue:
 
     def _patience(self, block: bool, timeout: float | None) -> float | None:  # noqa: FBT001  # the caller's
         """Return for how many seconds the actor is to wait."""
-        if timeout is not None and timeout < 0:
-            msg = f"timeout must not be negative, got {timeout!r}"
-            raise ValueError(msg)
+        timeout = checks.patience("timeout", timeout)
         if context.backend().name == "inline":
             return 0  # one call runs at a time: nobody could end the wait
         return timeout if block else 0
@@ -135,7 +134,7 @@ class Queue:
             Full: they do not all fit in.
             TypeError: `items` cannot be iterated over.
         """
-        batch = list(items)
+        batch = list(checks.items("items", items))
         if not get(self.actor.put_batch.remote(batch)):
             msg = f"{len(batch)} items do not fit in"
             raise Full(msg)
@@ -148,9 +147,7 @@ class Queue:
             TypeError: `num_items` is no whole number.
             ValueError: it is negative.
         """
-        if not isinstance(num_items, int):
-            msg = f"num_items must be a whole number, got {type(num_items).__name__}"
-            raise TypeError(msg)
+        num_items = checks.whole("num_items", num_items)
         if num_items < 0:
             msg = f"num_items must not be negative, got {num_items}"
             raise ValueError(msg)
@@ -167,6 +164,7 @@ class Queue:
             force: at once, without waiting for calls under way.
             grace_period_s: seconds to wait for them.
         """
+        checks.patience("grace_period_s", grace_period_s)
         if not force:
             wait([self.actor.__ray_terminate__.remote()], timeout=grace_period_s)
         kill(self.actor, no_restart=True)

@@ -6,7 +6,7 @@ import copyreg
 import functools
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context, lifecycle
+from burrow_jupyter.api import checks, context, lifecycle
 from burrow_jupyter.engine import unpicklable
 
 if TYPE_CHECKING:
@@ -32,8 +32,14 @@ def register_serializer(
         serializer: returns something that can be pickled.
         deserializer: makes the object of it, in the process that gets it.
 
+    Raises:
+        TypeError: `cls` is no class, or one of the others cannot be called.
+
     Source: Ray 2.60 `ray.util.register_serializer`.
     """
+    checks.instance("cls", cls, type)
+    checks.function("serializer", serializer)
+    checks.function("deserializer", deserializer)
     _registered[cls] = (serializer, deserializer)
     _register(cls, serializer, deserializer)
     if _tell not in lifecycle.on_open:
@@ -69,12 +75,12 @@ def _tell(backend: Backend) -> None:
 
 
 def inspect_serializability(
-    base_object: Any, name: str | None = None, depth: int = 3, print_file: Any = None
+    base_obj: Any, name: str | None = None, depth: int = 3, print_file: Any = None
 ) -> tuple[bool, set[Any]]:
     """Say whether something can be sent to a worker, and print why if it cannot.
 
     Args:
-        base_object: what to look at.
+        base_obj: what to look at.
         name: what to call it.
         depth: accepted; the path is followed to its end.
         print_file: where to print; default: standard output.
@@ -85,7 +91,7 @@ def inspect_serializability(
 
     Source: Ray 2.60 `ray.util.inspect_serializability`.
     """
-    label = str(name or getattr(base_object, "__name__", type(base_object).__name__))
-    found = unpicklable.inspect(base_object, label)
+    label = str(name or getattr(base_obj, "__name__", type(base_obj).__name__))
+    found = unpicklable.inspect(base_obj, label)
     print("\n".join(found.lines), file=print_file)  # that is what it is for
     return found.ok, set(found.failures)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.api import context, state
+from burrow_jupyter.api import checks, context, state
 from burrow_jupyter.api.util import placement
 from burrow_jupyter.core.ids import parse_short
 
@@ -166,11 +166,14 @@ def _rows(
 ) -> state.Rows:
     """Return the records that fit; a filter is `(column, "=" or "!=", value)`."""
     kept: list[dict[str, Any]] = []
+    limit = checks.whole("limit", limit, least=1)
+    filters = list(checks.items("filters", filters or ()))
+    for one in filters:
+        if not (isinstance(one, tuple | list) and len(one) == 3 and one[1] in ("=", "!=")):
+            msg = f"a filter is (column, '=' or '!=', value), got {one!r:.60}"
+            raise ValueError(msg)
     for record in records:
-        for column, predicate, value in filters or ():
-            if predicate not in ("=", "!="):
-                msg = f"a filter is (column, '=' or '!=', value), got {predicate!r}"
-                raise ValueError(msg)
+        for column, predicate, value in filters:
             if column not in record:
                 msg = f"there is no column {column!r} to filter by; there are: {', '.join(record)}"
                 raise ValueError(msg)
@@ -248,32 +251,32 @@ def _one(listed: Callable[..., state.Rows], column: str, wanted: str) -> Any:
     return found[0] if found else None
 
 
-def get_task(id: Any) -> Any:  # noqa: A002  # as in Ray
+def get_task(id: Any, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the task of an id, or of the ref to its result; `None` if it is not known."""
     return _one(list_tasks, "task_id", id.hex() if hasattr(id, "hex") else id)
 
 
-def get_actor(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_actor(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the actor of an id, `None` if it is not known."""
     return _one(list_actors, "actor_id", id)
 
 
-def get_objects(id: str) -> state.Rows:  # noqa: A002  # as in Ray
+def get_objects(id: str, **other: Any) -> state.Rows:  # noqa: A002  # as in Ray
     """Return the object of an id, as a list of one, or an empty list."""
     return list_objects(filters=[("object_id", "=", id)])
 
 
-def get_node(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_node(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the node of an id, `None` if it is another one."""
     return _one(list_nodes, "node_id", id)
 
 
-def get_worker(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_worker(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the worker process of an id, `None` if it is not known."""
     return _one(list_workers, "worker_id", id)
 
 
-def get_placement_group(id: str) -> Any:  # noqa: A002  # as in Ray
+def get_placement_group(id: str, **other: Any) -> Any:  # noqa: A002  # as in Ray
     """Return the placement group of an id, `None` if it is not known."""
     return _one(list_placement_groups, "placement_group_id", id)
 

@@ -87,6 +87,14 @@ class StoreFullError(Exception):
         super().__init__(f"no room for an object of {_human(size_bytes)}: {free}")
 
 
+class SegmentLostError(Exception):
+    """What lay in a segment is lost: somebody has removed its file, or cut it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"its value lay in {path}, which was removed or damaged")
+
+
 class SegmentFiles:
     """The two private directories where segments lie: shared memory, and disk for its overflow.
 
@@ -424,6 +432,9 @@ class SegmentWriter:
             self._kept_bytes -= best_bytes
             self._memory_bytes += best_bytes
             mapping = self._mapped.get(best)
+        if mapping is not None and not os.path.exists(self.files.path(best)):
+            self._discarded(best, best_bytes)  # what is written there nobody could read
+            return None
         if mapping is None:
             # Populated at once: 5.9 GB/s with the copy that follows, 2.3 page by page.
             try:
@@ -455,6 +466,8 @@ class SegmentWriter:
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 self._unaccount(capacity_bytes)
+                if isinstance(error, FileNotFoundError):
+                    return None, f"{self.files.memory_dir} was removed"
                 raise
         except BaseException:
             self._unaccount(capacity_bytes)
