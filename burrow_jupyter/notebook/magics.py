@@ -182,6 +182,7 @@ def status() -> str:
     alive = [row for row in state.actors() if row["state"] != "dead"]
     count = len(state.workers())
     workers = f"{count} worker process{'' if count == 1 else 'es'}"
+    paused = str(backend.ask("paused")) if backend.name == "local" else ""
     return "\n".join(
         [
             f"Burrow runs: {cpus - free:g} of {cpus:g} CPUs busy ({info.get('cpus_reason', '')})",
@@ -189,6 +190,7 @@ def status() -> str:
                 f"{html.several(running, 'task')} running, {waiting} waiting; "
                 f"{html.several(len(alive), 'actor')}; {workers}"
             ),
+            *([f"P{paused[1:]}"] if paused else []),
         ]
     )
 

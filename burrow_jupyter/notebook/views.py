@@ -359,6 +359,7 @@ class StripView(View):
                 f"{counts['cancelled']:,} cancelled" if counts["cancelled"] else "",
                 f"{counts['running']:,} running" if counts["running"] else "",
                 f"{counts['ready']:,} waiting" if counts["ready"] else "",
+                "paused for memory" if counts["ready"] and row.get("paused") else "",
                 html.duration(row.get("elapsed_s", 0.0)),
                 _overhead(row),
             ]

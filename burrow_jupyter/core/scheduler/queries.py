@@ -326,6 +326,7 @@ def _count_tasks(state: State, client: ClientRecord, ids: list[int]) -> dict[str
 def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
     """Say how the runs stand of which there are tasks, in the order asked."""
     rows = []
+    paused = bool(reasons.paused(state))
     for run_id in ids:
         run = state.runs.get(run_id)
         if run is None:
@@ -342,6 +343,7 @@ def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[d
                 "running": running,
                 "ready": len(run.tasks) - running,
                 "worked_s": run.worked_s,
+                "paused": paused,
             }
         )
     return rows
@@ -550,6 +552,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "functions": _functions,
     "unfinished in run": _run_counts,
     "unfinished calls": _unfinished_calls,
+    "paused": lambda state, client: reasons.paused(state),
     "ping": lambda state, client: True,
 }
 

@@ -23,6 +23,7 @@ from burrow_jupyter.core.scheduler import (
     losses,
     objects,
     placement,
+    pressure,
     queries,
     tasks,
 )
@@ -37,7 +38,7 @@ from burrow_jupyter.core.scheduler.records import (
     WorkerRecord,
     WorkerState,
 )
-from burrow_jupyter.core.scheduler.state import Settings, State
+from burrow_jupyter.core.scheduler.state import Reading, Settings, State
 
 
 class ProtocolError(Exception):
@@ -136,10 +137,18 @@ class Scheduler:
             worker.pid = pid
             self.state.worker_changed(worker)
 
+    def weigh(self, reading: Reading, now: float) -> None:
+        """The memory was read, and is short or was."""
+        self.state.now = now
+        pressure.weigh(self.state, reading)
+        self._dispatch()
+
     def tick(self, now: float) -> None:
         """A time that was asked for has come."""
         state = self.state
         state.now = now
+        if now >= state.weigh_at - 1e-6:
+            state.weigh_at = 0.0
         placement.retire_idle(state)
         placement.take_back_late(state)
         deadlocks.look(state)
