@@ -119,6 +119,28 @@ def test_a_task_that_ignores_the_interrupt_is_ended_with_its_process(kitchen: Ke
     assert shown.error["ename"] == "TaskCancelledError"
 
 
+@pytest.mark.parametrize("stuck", ["sum(range(10**10))", "subprocess.run(['sleep', '100'])"])
+def test_the_next_cell_does_not_wait_for_the_end_of_code_that_hears_no_interrupt(
+    kitchen: Kernel, folder: Path, stuck: str
+):
+    kitchen.run_ok(
+        "import subprocess\n@burrow.remote(max_retries=0)\n"
+        f"def deaf(mark):\n    Path(mark).touch()\n    {stuck}"
+    )
+    cpus = int(kitchen.run_ok("int(burrow.cluster_resources()['CPU'])").text)
+    next_cell = "burrow.get(square.remote(3)); print(len(unfinished('deaf')), end='')"
+    for _ in range(5):  # on a machine that is slow now it may be killed before we have looked
+        mark = fresh()
+        run = kitchen.submit(f"burrow.get([deaf.remote(f'{mark}-{{n}}') for n in range({cpus})])")
+        wait_until(lambda m=mark: len(list(folder.glob(f"{m}-*"))) == cpus, 10, "all to run")
+        stop(kitchen, run)
+        if kitchen.run_ok(next_cell).stdout != "0":
+            break
+    else:
+        pytest.fail("the next cell began when what was stopped had ended")
+    ended(kitchen, "deaf")
+
+
 def test_tasks_of_other_cells_go_on(kitchen: Kernel, folder: Path):
     door, mark = fresh(), fresh()
     kitchen.run_ok(f"other = wait_for.options(num_cpus=0).remote({door!r}, 'untouched')")

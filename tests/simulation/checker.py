@@ -302,14 +302,15 @@ class Facts:
     def check_claims(self) -> None:
         """No resource is in use twice.
 
-        A worker whose task waited in `get` may oversubscribe CPUs until it has run dry.
+        A worker whose task waited in `get`, or is about to end for an interrupt, may oversubscribe
+        CPUs until it has run dry.
         """
         state = self.world.state
         for number in list(self.resumed):
             known = state.workers.get(number)
             if known is None or not known.assigned:
                 self.resumed.discard(number)
-        self.resumed.update(w.id for w in state.workers.values() if w.blocked)
+        self.resumed.update(w.id for w in state.workers.values() if w.blocked or w.leaving)
         used: Counter[str] = Counter()
         gpus: Counter[str] = Counter()
         for worker, options in self.running.values():

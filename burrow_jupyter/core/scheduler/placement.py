@@ -126,6 +126,7 @@ def _has_room(worker: WorkerRecord) -> bool:
         worker.load_s < limits.HELD_AHEAD_TARGET_S
         and 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
         and not worker.blocked
+        and worker.leaving is None
         and not worker.taking_back
         and worker.state is _BUSY
     )
@@ -222,7 +223,7 @@ def _would_fit(state: State, shape: resources.Shape) -> bool:
     for queue in state.waiting_queues:
         if queue.tasks and queue.shape != shape:
             for worker in queue.leased.values():
-                if not worker.blocked:
+                if not worker.blocked and worker.leaving is None:
                     resources.give(worker.lease or (), free)
     return resources.fits(shape, free)
 
@@ -769,6 +770,8 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     task.ran_on = worker.id
     if state.observed:
         state.worker_changed(worker)
+    if worker.leaving is task:
+        leases.left(state, worker)
     if task.state is TaskState.BLOCKED:
         leases.unblocked(state, worker, task)
 

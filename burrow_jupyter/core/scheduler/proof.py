@@ -72,7 +72,7 @@ def _check_resources(state: State) -> None:
     shares = dict.fromkeys(state.settings.gpu_ids, resources.UNIT)
     for worker in state.workers.values():
         for name, units in worker.lease or ():
-            if name != resources.CPU or not worker.blocked:
+            if name != resources.CPU or not (worker.blocked or worker.leaving):
                 free[name] = free.get(name, 0) - units
         for gpu in worker.gpus:
             shares[gpu] -= worker.gpu_share
@@ -124,6 +124,9 @@ def _check_worker(state: State, worker: WorkerRecord) -> None:
     _require(worker.client is None or worker.client.worker is worker, f"{name} and its client")
     blocked = sum(t.state is TaskState.BLOCKED for t in worker.assigned.values())
     _require(worker.blocked == blocked, f"{name} counts {worker.blocked} blocked, not {blocked}")
+    leaving = worker.leaving
+    _require(leaving is None or leaving.id in worker.assigned, f"{name} waits for an end")
+    _require(leaving is None or leaving.cancelled, f"{name} waits for what is not cancelled")
     for task in worker.assigned.values():
         _require(task.worker is worker, f"{name} has another's task", task.id)
         leased = task.state in (TaskState.LEASED, TaskState.BLOCKED)
