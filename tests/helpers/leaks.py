@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -76,7 +75,7 @@ def find_leftovers(variable: str, value: str, baseline: Baseline) -> Leftovers:
     files = {f for f in files if f.suffix not in own or f.parent not in baseline.files}
     return Leftovers(
         processes=marked_processes(variable, value),
-        files=frozenset(path for path in files if not is_a_strangers(path)),
+        files=frozenset(f for f in files if not is_a_strangers(f, f"{variable}={value}")),
         threads=frozenset(
             thread.name for thread in burrow_threads() if thread.ident not in baseline.threads
         ),
@@ -111,17 +110,22 @@ def check_nothing_left(variable: str, value: str, baseline: Baseline) -> None:
 
 def marked_processes(variable: str, value: str) -> dict[int, str]:
     """Live processes with `variable=value` in their environment, except this one."""
-    wanted = f"{variable}={value}".encode()
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         # A process may end, or belong to another user, between the look and the read.
         with suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if _is_marked(int(entry.name), f"{variable}={value}"):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                 found[int(entry.name)] = command.decode(errors="replace").strip()
     return found
+
+
+def _is_marked(pid: int, mark: str) -> bool:
+    with suppress(OSError):
+        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False
 
 
 def runtime_directory() -> Path:
@@ -143,16 +147,13 @@ def shared_memory_files() -> frozenset[Path]:
     return frozenset(SHARED_MEMORY.glob("burrow-*"))
 
 
-def is_a_strangers(path: Path) -> bool:
-    """Whether `path` is the shared memory of a burrow whose runtime directory is not in ours."""
+def is_a_strangers(path: Path, mark: str) -> bool:
+    """Whether `path` is the shared memory of a burrow that no process with our mark has begun."""
     if not path.is_relative_to(SHARED_MEMORY):
         return False
-    user = f"burrow-{os.getuid()}"
-    session = path.name.removeprefix(f"{user}-")
-    temporary = Path(tempfile.gettempdir())
-    elsewhere = [temporary / user / session, Path("/tmp") / user / session]
-    elsewhere += temporary.glob(f"{CORNER_PREFIX}*/run/{user}/{session}")
-    return any(found.exists() and found != runtime_directory() / session for found in elsewhere)
+    session = path.name.removeprefix(f"burrow-{os.getuid()}-")
+    its_processes = marked_processes("BURROW_SESSION", session)
+    return bool(its_processes) and not any(_is_marked(pid, mark) for pid in its_processes)
 
 
 def burrow_threads() -> list[threading.Thread]:
