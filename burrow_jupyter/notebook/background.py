@@ -283,7 +283,7 @@ class Background:
         given = vars(self._parser.parse_args(shlex.split(line)))
         number = len(self._shell.user_ns.get("In", "x")) - 1
         everywhere = given.pop("all")
-        options = {key: value for key, value in given.items() if value}
+        options = {key: value for key, value in given.items() if value not in (None, "")}
         if everywhere and options:
             self._parser.error("--all takes no other option, each worker runs the cell once")
         label = f"In[{number}]" if number > 0 else "%%burrow"

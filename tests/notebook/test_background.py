@@ -167,6 +167,8 @@ def test_options_and_wrong_ones(cells: Kernel):
     )
     assert "2.0" in cells.run_ok("broth").text
     assert cells.run_ok("any(row['name'] == 'stock' for row in burrow.tasks())").text == "True"
+    cells.run_ok("%%burrow --cpus 0\nfond = burrow.get_runtime_context().get_assigned_resources()")
+    assert cells.run_ok("fond").text == "{}"
 
     assert "--cpus" in cells.run("%%burrow --cpu\npass").stderr
 
