@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import UsageError
@@ -190,7 +191,7 @@ def status() -> str:
                 f"{html.several(running, 'task')} running, {waiting} waiting; "
                 f"{html.several(len(alive), 'actor')}; {workers}"
             ),
-            *([f"P{paused[1:]}"] if paused else []),
+            *textwrap.wrap(f"P{paused[1:]}" if paused else "", 90, subsequent_indent="  "),
         ]
     )
 

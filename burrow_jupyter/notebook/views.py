@@ -130,6 +130,8 @@ class FutureView(View):
         who = row.get("name") or "ObjectRef"
         took = _took(row, time.time())
         phrase = _PHRASES[state] if row.get("name") or state != "finished" else "stored"
+        if row.get("paused"):
+            phrase = "waits, paused for memory"
         if took:
             phrase += {"finished": " in ", "failed": " after ", "cancelled": " after "}.get(
                 state, ", "

@@ -159,6 +159,9 @@ def test_the_line_and_the_status_tell_of_the_pause_for_memory(kernel: Kernel):
     run = kernel.run_ok("refs = [hold.remote() for _ in range(3)]; None", cell_id="held")
 
     assert "1 running · 2 waiting · paused for memory" in wait_for(run, "paused")
+    assert (
+        "paused for memory" in kernel.run_ok("refs[-1]", cell_id="shown").displays[0]["text/plain"]
+    )
     status = kernel.run_ok("%burrow").stdout
     assert "Paused for memory: " in status
     assert "or when nothing else runs" in status

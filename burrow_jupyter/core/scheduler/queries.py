@@ -280,6 +280,7 @@ def _named(state: State, client: ClientRecord, name: str, namespace: str) -> dic
 def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
     """Say how the tasks that make these objects stand, in the order asked."""
     rows = []
+    paused = bool(reasons.paused(state))
     known: dict[int, TaskRecord | None] = {}
     for object_id in ids:
         record = state.objects.get(object_id)
@@ -296,6 +297,7 @@ def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[
         row["exists"] = record is not None
         value = record.value if record is not None else None
         row["size_bytes"] = 0 if value is None else len(value.data) + value.size
+        row["paused"] = task is not None and task.state is TaskState.READY and paused
         rows.append(row)
     return rows
 
@@ -343,7 +345,7 @@ def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[d
                 "running": running,
                 "ready": len(run.tasks) - running,
                 "worked_s": run.worked_s,
-                "paused": paused,
+                "paused": paused and any(t.state is TaskState.READY for t in run.tasks.values()),
             }
         )
     return rows
