@@ -256,6 +256,30 @@ def test_random_interrupts_lose_nothing_and_hang_nothing(kitchen: Kernel, folder
     assert kitchen.run_ok("burrow.get(steady.add.remote())").text == "2"
 
 
+def test_an_interrupt_between_the_end_of_a_cell_and_its_reply_loses_no_reply(kitchen: Kernel):
+    # ipykernel sleeps for a moment there, here for a second.
+    kitchen.run_ok("kernel = get_ipython().kernel; usual = kernel._execute_sleep")
+    run = kitchen.submit("kernel._execute_sleep = 1; print('over', flush=True)")
+    wait_until(lambda: "over" in run.stdout, 10, "the code of the cell")
+
+    kitchen.interrupt()
+
+    assert kitchen.wait(run).status == "ok"
+    kitchen.run_ok("kernel._execute_sleep = usual")
+
+
+def test_a_cell_that_has_run_another_cell_can_still_be_stopped(kitchen: Kernel, folder: Path):
+    mark = fresh()
+    run = kitchen.submit(
+        f"get_ipython().run_cell('1 + 1'); burrow.get(hang.remote({mark!r}))\nwhile True: pass"
+    )
+    wait_until((folder / mark).exists, 10, "the task to run")
+
+    stop(kitchen, run)
+
+    ended(kitchen, "hang")
+
+
 def test_an_executor_does_not_wait_for_what_the_interrupt_is_to_end(kitchen: Kernel, folder: Path):
     mark = fresh()
     run = kitchen.submit(
