@@ -85,8 +85,9 @@ kernel ends a process, or stalls all of them, before the last bytes are gone. No
 on a machine of 1 TB a tenth would be more than any task is likely to want."""
 
 MEMORY_RESUME_SHARE = 0.25
-"""By this share of what is to be left less must be used for work to go on, so that it does not
-stop and go with each page."""
+MEMORY_RESUME_MAX_BYTES = 256 * 1024**2
+"""Before work goes on, less must be used by this share of what is to be left, or by so much: so that
+it does not stop and go with each page."""
 
 IDLE_WORKER_KEEP_S = 1.0
 """Workers beyond the number of CPUs end after being idle for so long."""

@@ -126,5 +126,6 @@ def _bounds(gauge: hardware.MemoryGauge, share: float | None) -> MemoryBounds | 
         return None
     kept = min(total * limits.MEMORY_KEPT_SHARE, limits.MEMORY_KEPT_MAX_BYTES)
     most = total - kept if share is None else total * share
-    resume = max(0, most - kept * limits.MEMORY_RESUME_SHARE)
+    less = min(kept * limits.MEMORY_RESUME_SHARE, limits.MEMORY_RESUME_MAX_BYTES)
+    resume = max(0, most - less)
     return MemoryBounds(total, int(most), int(resume), gauge.place)
