@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import uuid
 from pathlib import Path
@@ -55,6 +56,9 @@ def private_corner() -> Iterator[Path]:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     (corner / "run").mkdir(mode=0o700)
+    # A run in the background inherits that it is ignored, and so would all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value)

@@ -6,6 +6,7 @@ and the message in the outgoing batch.
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,9 @@ from burrow_jupyter.backends.code import CodeBook
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError, StoreFull
+from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
+from burrow_jupyter.core.limits import FUSE_MAX_BYTES
 from burrow_jupyter.core.options import STREAMING, ActorOptions
 from burrow_jupyter.engine import current, seeds, serialization, surroundings
 from burrow_jupyter.engine.client import (
@@ -44,6 +47,7 @@ _Options = TypeVar("_Options", "TaskOptions", ActorOptions)
 
 _dump = serialization.dump
 _dump_plain = serialization.dump_plain
+_dumps = pickle.dumps
 PLAIN_TYPES = serialization.PLAIN_TYPES
 _NOTHING: list[Any] = []
 Submit, Call = messages.Submit, messages.Call
@@ -89,6 +93,7 @@ class LocalBackend:
         self._next = client.mint.next
         self._entries = client.entries
         self._post = client.post
+        self._submit = client.submit
         self.drop = client.drop
         self.adopt = client.adopt
         self.current = current.call
@@ -96,7 +101,7 @@ class LocalBackend:
     @property
     def closed(self) -> bool:
         """Whether the session has ended."""
-        return self.client.closed
+        return self.client._closed  # noqa: SLF001  # every call asks
 
     @property
     def untouched(self) -> bool:
@@ -220,15 +225,35 @@ class LocalBackend:
         run_id: int,
     ) -> int:
         """Submit a task; see `Backend.submit`."""
+        direct = self._direct
+        if direct is not None and not kwargs and not seeds.active and direct.tasks.way is None:
+            for value in args:
+                if type(value) not in PLAIN_TYPES:
+                    break
+            else:
+                data = _dumps((args, kwargs), 5) if args else b""
+                if (
+                    len(data) <= FUSE_MAX_BYTES
+                    and options.num_returns == 1
+                    and not direct.to_cancel
+                ):
+                    return self._submit_plain(direct, code_id, options_id, options, data, run_id)
         packed = None
         deps = slots = _NOTHING
         if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(options.name, args, kwargs)
-        direct = self._direct
-        if direct is not None and direct.lent and not deps:
-            task_id = direct.task(code_id, options_id, packed, run_id)
-            if task_id:
-                return task_id
+        if direct is not None and not deps:
+            if direct.tasks.way is not None:
+                task_id = direct.task(code_id, options_id, packed, run_id)
+                if task_id:
+                    return task_id
+            if (
+                options.num_returns == 1
+                and not direct.to_cancel
+                and (packed is None or is_plain(packed))
+            ):
+                data = b"" if packed is None else packed.data
+                return self._submit_plain(direct, code_id, options_id, options, data, run_id)
         task_id = self._new_results(options.num_returns)
         parent = current.call().task_id
         submit = Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent)
@@ -237,6 +262,24 @@ class LocalBackend:
             return task_id
         self._post(submit)
         if direct is not None:
+            direct.submitted(task_id, code_id, options_id, options, run_id)
+        return task_id
+
+    def _submit_plain(
+        self,
+        direct: Direct,
+        code_id: int,
+        options_id: int,
+        options: TaskOptions,
+        data: bytes,
+        run_id: int,
+    ) -> int:
+        """Submit a call that is nothing but its pickled arguments, b"" without any."""
+        task_id = self._next()
+        self._entries[task_id] = Entry(PENDING)
+        if self._submit(task_id, code_id, options_id, run_id, data):
+            direct.tasks.row = 0  # the one before is not even sent: no single calls
+        else:
             direct.submitted(task_id, code_id, options_id, options, run_id)
         return task_id
 

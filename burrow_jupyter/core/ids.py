@@ -16,8 +16,15 @@ base of everything that names an object outside this layer, and carries both.
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COUNTER_BITS = 40
+
+STRIDE = 64
+"""From an id to the next that its client makes: room for the further results of a task."""
 
 
 class IdMint:
@@ -28,26 +35,24 @@ class IdMint:
     can never be given overlapping blocks.
     """
 
-    __slots__ = ("_base", "_count")
+    __slots__ = ("next",)
+
+    next: Callable[[], int]
+    """Returns an id with 63 free ids after it."""
 
     def __init__(self, client: int) -> None:
         """Args: client: the client's number, from the head's welcome."""
-        self._base = client << COUNTER_BITS
-        # Steps of 64 leave room for the further results of a task.
-        self._count = itertools.count(64, 64)
-
-    def next(self) -> int:
-        """Return an id with 63 free ids after it."""
-        return self._base + next(self._count)
+        first = (client << COUNTER_BITS) + STRIDE
+        self.next = itertools.count(first, STRIDE).__next__
 
     def block(self, count: int) -> int:
         """Return the first of `count` consecutive fresh ids."""
         first = self.next()
-        if count > 64:
+        if count > STRIDE:
             last = first
-            while last - first < count - 64:
+            while last - first < count - STRIDE:
                 following = self.next()
-                if following != last + 64:  # another thread took one: start over
+                if following != last + STRIDE:  # another thread took one: start over
                     first = following
                 last = following
         return first
@@ -61,7 +66,7 @@ def client_of(any_id: int) -> int:
 def short(any_id: int) -> str:
     """Return an id as people see it: `12.5` is the fifth thing that client 12 made."""
     counter = any_id & ((1 << COUNTER_BITS) - 1)
-    major, minor = divmod(counter, 64)
+    major, minor = divmod(counter, STRIDE)
     text = f"{any_id >> COUNTER_BITS}.{major}"
     return f"{text}.{minor}" if minor else text
 
@@ -83,7 +88,7 @@ def parse_short(text: str) -> int:
     if minor > 63 or client >> 23 or major >> 34:
         msg = f"not an id: {text[:40]!r}; its numbers are too large"
         raise ValueError(msg)
-    return (client << COUNTER_BITS) + major * 64 + minor
+    return (client << COUNTER_BITS) + major * STRIDE + minor
 
 
 class Ref:

@@ -27,6 +27,16 @@ wake-up) is below 0.2 us a message."""
 BATCH_MAX_DELAY_S = 0.001
 """The longest that a message waits for others while its sender keeps running."""
 
+FUSE_MAX_BYTES = 4000
+"""Arguments and results up to this size travel as one message with those of their neighbours; a
+message of `HELD_AHEAD_MAX` of them is well within a frame, a batch of them in a journal."""
+
+FOLD_MAX = 4096
+"""Most calls of one fold: it stays as long as one of its results is held."""
+
+FOLDED_MAX = 20_000
+"""Most calls in folds: to unfold so many, for a question about one of them, takes 30 ms."""
+
 AUTH_TIMEOUT_S = 5.0
 """A connection that has not shown the key by then is closed."""
 

@@ -96,6 +96,16 @@ class Submit(Message, tag=5):
     parent: int = 0  # the task that submits, 0 for a driver
 
 
+class SubmitMany(Message, tag=27):
+    """`Submit` of several plain calls of one function, whose ids follow each other."""
+
+    first_id: int
+    code_id: int
+    options_id: int
+    run_id: int
+    args: list[bytes]  # of each call; b"": it has none
+
+
 class Call(Message, tag=6):
     """Call a method of an actor."""
 
@@ -290,6 +300,14 @@ class Done(Message, tag=30):
     unmapped: list[str] = []
 
 
+class DoneMany(Message, tag=48):
+    """`Done` of several tasks whose ids follow each other, all with one small plain result."""
+
+    first_id: int
+    values: list[bytes]
+    micros: int  # of all of them
+
+
 class Returned(Message, tag=31):
     """Tasks held ahead that the worker gives back unstarted."""
 
@@ -421,6 +439,13 @@ class Deliver(Message, tag=51):
     failure: Failure | None = None
 
 
+class DeliverMany(Message, tag=63):
+    """`Deliver` of several plain values of objects whose ids follow each other."""
+
+    first_id: int
+    values: list[bytes]
+
+
 class Ready(Message, tag=52):
     """These objects are ready (they were asked for without values)."""
 
@@ -534,6 +559,16 @@ class Run(Message, tag=72):
     skip: int = 0  # items of a generator that the consumer already has
 
 
+class RunMany(Message, tag=83):
+    """`Run` of several plain calls of one function, whose ids follow each other."""
+
+    first_id: int
+    code_id: int
+    options_id: int
+    run_id: int
+    args: list[bytes]  # of each call; b"": it has none
+
+
 class BecomeActor(Message, tag=73):
     """Be this actor from now on."""
 
@@ -643,6 +678,7 @@ ClientToHead = (
     | DefineOptions
     | DefineRun
     | Submit
+    | SubmitMany
     | Call
     | CreateActor
     | Put
@@ -659,6 +695,7 @@ ClientToHead = (
     | Shutdown
     | Observe
     | Done
+    | DoneMany
     | Returned
     | ActorReady
     | ActorExit
@@ -685,6 +722,7 @@ ClientToHead = (
 HeadToClient = (
     Welcome
     | Deliver
+    | DeliverMany
     | Ready
     | Answer
     | Reuse
@@ -697,6 +735,7 @@ HeadToClient = (
     | Code
     | Options
     | Run
+    | RunMany
     | BecomeActor
     | TakeBack
     | Interrupt

@@ -26,6 +26,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import (
     EngineError,
@@ -36,7 +38,8 @@ from burrow_jupyter.core.failures import (
     root_of,
 )
 from burrow_jupyter.core.framing import FrameBuffer
-from burrow_jupyter.core.ids import IdMint
+from burrow_jupyter.core.fusing import runs_of
+from burrow_jupyter.core.ids import STRIDE, IdMint
 from burrow_jupyter.core.limits import (
     AUTH_TIMEOUT_S,
     BATCH_MAX_DELAY_S,
@@ -44,6 +47,7 @@ from burrow_jupyter.core.limits import (
     FRAME_TARGET_BYTES,
     IDS_MAX,
 )
+from burrow_jupyter.core.messages import SubmitMany, Value
 from burrow_jupyter.engine import serialization, transport
 from burrow_jupyter.engine.shield import Shield
 from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
@@ -51,7 +55,6 @@ from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, Se
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from burrow_jupyter.core.messages import Value
     from burrow_jupyter.engine.direct import Direct
     from burrow_jupyter.engine.ways import Way
 
@@ -101,17 +104,14 @@ class _InterludeError(Exception):
     """The main thread, which waits, has something to do first."""
 
 
-class Entry:
+class Entry(msgspec.Struct, gc=False):  # made for every call: this is the cheapest to make
     """What this process knows of one object."""
 
-    __slots__ = ("asked", "count", "failure", "state", "value")
-
-    def __init__(self, state: int) -> None:
-        self.asked = False  # somebody has seen, or will see, how it ended
-        self.count = 1
-        self.state = state
-        self.value: Value | None = None
-        self.failure: Failure | None = None
+    state: int
+    asked: bool = False  # somebody has seen, or will see, how it ended
+    count: int = 1
+    value: Value | None = None
+    failure: Failure | None = None
 
 
 class Watched(Protocol):
@@ -188,7 +188,10 @@ class Client:
         self._early: list[Any] = []
         self.unsent: list[Any] = []
         """Messages for the head, in order."""
-        self._send_lock = threading.Lock()
+        self.send_lock = threading.RLock()
+        """Held by whoever sends, and whoever adds to a message that is in `unsent` already."""
+        # Whoever holds it may find itself in a `__del__` of the user's that submits something.
+        self._is_sending: Callable[[], bool] = self.send_lock._is_owned  # type: ignore[attr-defined]  # noqa: SLF001  # as `threading.Condition` does
         self._last_flush = 0.0
         self._heard_at = 0.0
         self._gone: list[int] = []
@@ -254,6 +257,7 @@ class Client:
 
         self._handlers: dict[type, Callable[[Any], None]] = {
             messages.Deliver: self._on_deliver,
+            messages.DeliverMany: self._on_deliver_many,
             messages.Ready: self._on_ready,
             messages.Answer: self._on_answer,
             messages.Reuse: self._on_reuse,
@@ -265,6 +269,7 @@ class Client:
             messages.Prepared: self._on_prepared,
             messages.Bye: self._on_bye,
             messages.Run: self.inbox.append,
+            messages.RunMany: lambda message: self.inbox.extend(runs_of(message)),
             messages.BecomeActor: self.inbox.append,
             messages.Exit: self.inbox.append,
             messages.Surroundings: self.inbox.append,
@@ -350,8 +355,37 @@ class Client:
         elif self._lazy:
             self.kick()
 
+    def submit(self, task_id: int, code_id: int, options_id: int, run_id: int, args: bytes) -> bool:
+        """Submit a plain call soon; say whether the one before is still to be sent with it."""
+        out = self.unsent
+        if self._is_sending():
+            out.append(SubmitMany(task_id, code_id, options_id, run_id, [args]))
+            return False
+        with self.send_lock:
+            last: Any = out[-1] if out else None
+            joins = (
+                type(last) is SubmitMany
+                and last.options_id == options_id
+                and last.code_id == code_id
+                and last.run_id == run_id
+                and last.first_id + len(last.args) * STRIDE == task_id
+            )
+            if joins:
+                last.args.append(args)
+                count = len(last.args)
+            else:
+                out.append(SubmitMany(task_id, code_id, options_id, run_id, [args]))
+                count = len(out)
+        if count >= BATCH_MAX_MESSAGES or monotonic() - self._last_flush > BATCH_MAX_DELAY_S:
+            self.flush()
+        elif self._lazy:
+            self.kick()
+        return joins
+
     def flush(self) -> None:
         """Send everything now. Should the head be gone, whoever waits is told, not who sends."""
+        if self._is_sending():
+            return  # this goes out next time
         shielded = self.shield.enter()
         try:
             self._flush()
@@ -363,7 +397,7 @@ class Client:
 
     def _flush(self) -> None:
         out = self.unsent
-        with self._send_lock:
+        with self.send_lock:
             if self.dropped or self.unmapped or self.ended_streams:
                 self._collect()
             if self._gone:
@@ -420,7 +454,7 @@ class Client:
 
     def _collect(self) -> None:
         """Turn dead refs and mappings into messages; under the send lock."""
-        entries = self.entries
+        entries, awaited = self.entries, self._awaited
         gone: list[int] = []
         untold = self.direct.untold if self.direct is not None else None
         dropped = self.dropped
@@ -430,19 +464,22 @@ class Client:
             if entry is None:
                 continue
             entry.count -= 1
-            if entry.count <= 0:
-                del entries[object_id]
-                if self._awaited:
-                    self._awaited.pop(id(entry), None)
-                if untold and not self.unsent and object_id in untold:
-                    # Nothing that is to be sent can mention it: the head need not know it.
-                    untold[object_id].value = None
-                    continue
-                gone.append(object_id)
+            if entry.count > 0:
+                continue
+            del entries[object_id]
+            if awaited:
+                awaited.pop(id(entry), None)
+            if untold and not self.unsent and object_id in untold:
+                # Nothing that is to be sent can mention it: the head need not know it.
+                untold[object_id].value = None
+                continue
+            gone.append(object_id)
+            value = entry.value
+            if value is None:
                 if entry.failure is not None and not entry.asked:
                     self._unseen.append(entry.failure)
-                if entry.value is not None and entry.value.segment:
-                    self.release_segment(entry.value.segment)
+            elif value.segment:
+                self.release_segment(value.segment)
         while self.unmapped:
             self.release_segment(self.unmapped.popleft())
         while self.ended_streams:
@@ -674,7 +711,7 @@ class Client:
         if self.unsent or self.direct is None:
             self.flush()
             return
-        with self._send_lock:
+        with self.send_lock:
             self._collect()
         if len(self._gone) > BATCH_MAX_MESSAGES:
             self.flush()
@@ -786,6 +823,18 @@ class Client:
             self.failures_seen += 1
         if self._awaited:
             self._call_back(entry)
+
+    def _on_deliver_many(self, message: messages.DeliverMany) -> None:
+        entries = self.entries
+        object_id = message.first_id
+        for data in message.values:
+            entry = entries.get(object_id)
+            object_id += STRIDE
+            if entry is not None and entry.state != VALUE:
+                entry.value = Value(data)
+                entry.state = VALUE
+                if self._awaited:
+                    self._call_back(entry)
 
     def _on_ready(self, message: messages.Ready) -> None:
         for object_id in message.object_ids:

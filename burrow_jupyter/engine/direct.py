@@ -94,7 +94,8 @@ class Direct:
         self._client = client
         self._directory: str = client.info["directory"]
         self._ways: dict[int, Way] = {}
-        self._tasks = _Target()
+        self.tasks = _Target()
+        """Tasks of this driver; its `way` leads to the worker that it was lent."""
         self._run_id = 0  # of the loan
         self._shape: Any = None
         self._shapes: dict[int, Any] = {}
@@ -108,16 +109,11 @@ class Direct:
         self.untold: dict[int, messages.Ran] = {}
         """Calls that have returned and of which the head has not heard, by id."""
 
-    @property
-    def lent(self) -> bool:
-        """Whether a worker is lent to this driver."""
-        return self._tasks.way is not None
-
     # ---- the calls -------------------------------------------------------------------
 
     def task(self, code_id: int, options_id: int, args: Value | None, run_id: int) -> int:
         """Send a task to the worker that was lent; return its id, or 0: it is to be submitted."""
-        target = self._tasks
+        target = self.tasks
         way = target.way
         if way is None or run_id == self.to_cancel != 0:
             return 0
@@ -189,7 +185,7 @@ class Direct:
         self, task_id: int, code_id: int, options_id: int, options: TaskOptions, run_id: int
     ) -> None:
         """A task went through the head: one of a loop of single calls, perhaps."""
-        target = self._tasks
+        target = self.tasks
         last, target.last = target.last, self._client.entries.get(task_id)
         if last is None or last.state != VALUE:
             target.row = 0
@@ -253,7 +249,7 @@ class Direct:
 
     def on_reached(self, answer: messages.Reached) -> None:
         """The head has answered; in the reading thread."""
-        target = self._actors.get(answer.actor_id) if answer.actor_id else self._tasks
+        target = self._actors.get(answer.actor_id) if answer.actor_id else self.tasks
         if target is None:
             return
         key, target.asked = target.asked, b""
@@ -287,7 +283,7 @@ class Direct:
         self._client.unwatch(way)
         with self._lock:
             way.close()
-        for target in (self._tasks, *list(self._actors.values())):
+        for target in (self.tasks, *list(self._actors.values())):
             if target.way is way:
                 target.way = None
                 target.known.clear()
@@ -301,7 +297,7 @@ class Direct:
 
     def give_back(self) -> None:
         """Return the worker that was lent, if there is one."""
-        target = self._tasks
+        target = self.tasks
         shielded = self._client.shield.enter()
         try:
             with self._lock:  # so that no call goes out on it now
@@ -439,12 +435,12 @@ class Direct:
         """Do what is due; say whether to look again soon. By the attendant."""
         if self._flights:
             self.tell_late()
-        if self._tasks.way is not None and not self._flights:
-            if self.untold or self._tasks.way.busy:
+        if self.tasks.way is not None and not self._flights:
+            if self.untold or self.tasks.way.busy:
                 self._used_at = now
             elif now - self._used_at > KEEP_S:
                 self.give_back()
-        return bool(self._flights or self.untold or self._tasks.way is not None)
+        return bool(self._flights or self.untold or self.tasks.way is not None)
 
     def close(self) -> None:
         """The session is over."""

@@ -108,7 +108,12 @@ class Call:
     )
 
     def __init__(
-        self, worker: Worker, run: messages.Run, options: TaskOptions, now: Current
+        self,
+        worker: Worker,
+        run: messages.Run,
+        options: TaskOptions,
+        now: Current,
+        began: int = 0,
     ) -> None:
         self._worker = worker
         self.run_message = run
@@ -116,7 +121,7 @@ class Call:
         self.now = now
         self.place: Any = None
         """The future or task of a call that runs beside others."""
-        self._began = 0
+        self._began = began
         self._micros = 0
         self._result: Any = None
 
@@ -152,16 +157,19 @@ class Call:
         """Run the user's code in this thread. Raises what it raises."""
         now = self.now
         try:
-            result = self._function(*self._args, **self._kwargs)
-            if self.options.generator:
-                items = _items_of_async(result) if hasattr(result, "__anext__") else result
-                result = self._unroll(items)
-            elif type(result) not in PLAIN_TYPES and _is_coroutine(result):
-                result = self._worker.run_coroutine(_await(result))
-            self._take(result)
+            self.returned(self._function(*self._args, **self._kwargs))
         finally:
             if now.leaving:
                 now.check_leaving()
+
+    def returned(self, result: Any) -> None:
+        """Take what the function returned, and run what that may be. Raises what it raises."""
+        if self.options.generator:
+            items = _items_of_async(result) if hasattr(result, "__anext__") else result
+            result = self._unroll(items)
+        elif type(result) not in PLAIN_TYPES and _is_coroutine(result):
+            result = self._worker.run_coroutine(_await(result))
+        self._take(result)
 
     async def run_async(self) -> None:
         """Run the user's code in this loop. Raises what it raises."""
@@ -429,11 +437,11 @@ def threads_for(shape: resources.Shape) -> AbstractContextManager[None]:
         cpus = dict(shape).get(resources.CPU, 0) // resources.UNIT
         if cpus > 1 and "BURROW_USER_OMP" not in os.environ:
             return OpenMpThreads(cpus)
-    return _AS_THEY_ARE
+    return AS_THEY_ARE
 
 
 _ONE_CPU: resources.Shape = ((resources.CPU, resources.UNIT),)
-_AS_THEY_ARE = contextlib.nullcontext()
+AS_THEY_ARE = contextlib.nullcontext()
 _NO_KWARGS: dict[str, Any] = {}
 
 

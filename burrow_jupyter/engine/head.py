@@ -457,6 +457,7 @@ class Head:
     ) -> None:
         """A worker is dead: hear its last words, then say so."""
         self._kill_at.pop(worker_id, None)
+        self._scheduler.unfold()  # for what it has is looked up below
         state = self._scheduler.state
         worker = state.workers.get(worker_id)
         peer = None
@@ -465,15 +466,18 @@ class Head:
         if peer is not None:
             while peer.sock.fileno() in self._peers and self._has_bytes(peer):
                 self._read(peer)
-        running, frames, sent = journal.read(self._places.store, worker_id)
+        running, ends, sent = journal.read(self._places.store, worker_id)
         begun = running
         journal.remove(self._places.store, worker_id)
         with contextlib.suppress(OSError):
             os.unlink(door_of(self._places.directory, worker_id))  # in the loop
         if worker is not None and worker.client is not None:
-            for frame in FrameBuffer().feed(frames):
+            for task_id, micros, data in ends:
                 with contextlib.suppress(msgspec.DecodeError, ProtocolError):
-                    batch = transport.decode_from_client(frame)
+                    batch: list[Any] = [messages.DoneMany(task_id, [data], micros)]
+                    if not task_id:
+                        (frame,) = FrameBuffer().feed(data)
+                        batch = transport.decode_from_client(frame)
                     self._scheduler.receive(worker.client.peer, batch, self.now())
             setups = {setup.code_id for setup in state.setups if setup is not None}
             if running not in worker.assigned and running not in setups:

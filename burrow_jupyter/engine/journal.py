@@ -7,8 +7,9 @@ messages that were not sent yet. The head reads it when the worker is gone, so a
 costs exactly the task that ran.
 
 Layout: 8 bytes id, 8 bytes length, twice 8 bytes that say up to where the files of
-descriptors 1 and 2 were sent, then frames as on the wire. The first two are written by the
-worker's main thread only. Read by the head only after the worker's death.
+descriptors 1 and 2 were sent, then entries. An entry is the id, the time and the length of a plain
+result, and the result; or, with 0 for an id, a frame as on the wire. All but the files are written
+by the worker's main thread only. Read by the head only after the worker's death.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from burrow_jupyter.core.limits import BATCH_MAX_MESSAGES
 
 _ID = struct.Struct("<Q")
 _HEAD = struct.Struct("<QQQQ")
+_ENTRY = struct.Struct("<QII")
 JOURNAL_BYTES = 256 * 1024
-ENTRY_MAX_BYTES = (JOURNAL_BYTES - _HEAD.size) // BATCH_MAX_MESSAGES
-"""Messages up to this size may wait in the journal; larger ones are sent at once."""
+ENTRY_MAX_BYTES = (JOURNAL_BYTES - _HEAD.size) // BATCH_MAX_MESSAGES - _ENTRY.size
+"""What is up to this size may wait in the journal; larger ones are sent at once."""
 
 
 def path_of(store_dir: str, worker_id: int) -> str:
@@ -59,10 +61,17 @@ class Journal:
 
     def note(self, frame: bytes | bytearray) -> None:
         """Keep a message that is not sent yet; there is room for a batch of small ones."""
-        start = _HEAD.size + self._end
-        self._map[start : start + len(frame)] = frame
-        self._end += len(frame)
-        _ID.pack_into(self._map, 8, self._end)
+        self.note_end(0, 0, frame)
+
+    def note_end(self, task_id: int, micros: int, result: bytes | bytearray) -> None:
+        """Keep a plain result that is not sent yet, with how long it took."""
+        at = _HEAD.size + self._end
+        size = len(result)
+        _ENTRY.pack_into(self._map, at, task_id, micros, size)
+        at += _ENTRY.size
+        self._map[at : at + size] = result
+        self._end += _ENTRY.size + size
+        _ID.pack_into(self._map, 8, self._end)  # last: an entry counts when it is whole
 
     def clear(self) -> None:
         """What was noted has been sent."""
@@ -71,22 +80,31 @@ class Journal:
             _ID.pack_into(self._map, 8, 0)
 
 
-def read(store_dir: str, worker_id: int) -> tuple[int, bytes, dict[int, int]]:
+def read(
+    store_dir: str, worker_id: int
+) -> tuple[int, list[tuple[int, int, bytes]], dict[int, int]]:
     """Return what a dead worker has left.
 
     Returns:
-        The task that it began last, the frames that it had not sent, and up to where the
-        files of its descriptors were sent.
+        The task that it began last; the ends that it had not sent, each the id, microseconds and
+        result, or 0, 0 and a frame; and up to where the files of its descriptors were sent.
     """
     try:
         with open(path_of(store_dir, worker_id), "rb") as stream:  # 3 us less
             data = stream.read()
     except FileNotFoundError:
-        return 0, b"", {}
+        return 0, [], {}
     if len(data) < _HEAD.size:
-        return 0, b"", {}
+        return 0, [], {}
     task_id, length, stdout, stderr = _HEAD.unpack_from(data)
-    return task_id, data[_HEAD.size : _HEAD.size + length], {1: stdout, 2: stderr}
+    entries = []
+    at, stop = _HEAD.size, min(_HEAD.size + length, len(data))
+    while at + _ENTRY.size <= stop:
+        ended, micros, size = _ENTRY.unpack_from(data, at)
+        at += _ENTRY.size
+        entries.append((ended, micros, data[at : at + size]))
+        at += size
+    return task_id, entries, {1: stdout, 2: stderr}
 
 
 def running(store_dir: str, worker_id: int) -> int:

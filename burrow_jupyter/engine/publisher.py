@@ -15,6 +15,7 @@ import msgspec
 from burrow_jupyter.core import feed, limits
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import queries, reasons
+from burrow_jupyter.core.scheduler.folding import ended_tasks
 from burrow_jupyter.core.scheduler.records import TaskState, WorkerState
 from burrow_jupyter.engine.sampling import Sampler
 
@@ -128,7 +129,7 @@ class Publisher:
 
     def _snapshot(self, state: State, now: float, seq: int) -> feed.Snapshot:
         assert self._machine is not None, "sampled before the first frame"
-        ended = list(state.history)[-limits.RECENT_TASKS :]
+        ended = ended_tasks(state)[-limits.RECENT_TASKS :]
         running = list(state.tasks.values())[: limits.RECENT_TASKS]
         self._ended_rows.update((short(t.id), None) for t in ended)
         self._live_rows.update(short(t.id) for t in running)

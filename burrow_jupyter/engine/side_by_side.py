@@ -228,7 +228,13 @@ class _Loop:
         self._loop.call_soon_threadsafe(cancel)
 
     def _spawn(self, call: Call) -> None:
-        call.place = self._loop.create_task(self._run(call), name=call.options.name)
+        call.place = task = self._loop.create_task(self._run(call), name=call.options.name)
+        task.add_done_callback(lambda _: self._end_unbegun(call))
+
+    def _end_unbegun(self, call: Call) -> None:
+        """End a call that was cancelled in the very round it came: nothing of `_run` has run."""
+        if call.place is not None and call.place.cancelled():
+            self._owner.end(call, call.cancelled())
 
     async def _run(self, call: Call) -> None:
         current.concurrent.set(call.now)

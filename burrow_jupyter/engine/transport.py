@@ -15,13 +15,16 @@ import socket
 import struct
 import sys
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.framing import HEADER
 from burrow_jupyter.core.limits import AUTH_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAGIC = b"BRW1"
 NONCE_BYTES = 32
@@ -40,7 +43,7 @@ class AuthenticationError(ConnectionError):
     """The other side has not the key, or is another user."""
 
 
-def encode_frame(batch: list[Any]) -> bytearray:
+def encode_frame(batch: Sequence[Any]) -> bytearray:
     """Return a batch of messages as one frame."""
     frame = bytearray(4)
     encode_into(batch, frame, 4)

@@ -73,8 +73,33 @@ def test_twenty_thousand_calls_wait_for_a_constructor_and_for_an_argument(tmp_pa
     late, value = Late.remote(), gated.remote()
     of_the_constructor = [late.same.remote(0) for _ in range(20_000)]
     made.touch()
-    assert burrow.get(of_the_constructor, timeout=20) == [0] * 20_000
+    assert burrow.get(of_the_constructor, timeout=60) == [0] * 20_000
     of_the_argument = [late.same.remote(value) for _ in range(20_000)]
-    assert burrow.get(late.same.remote(2), timeout=20) == 2
+    assert burrow.get(late.same.remote(2), timeout=60) == 2
     given.touch()
-    assert burrow.get(of_the_argument, timeout=20) == [1] * 20_000
+    assert burrow.get(of_the_argument, timeout=60) == [1] * 20_000
+
+
+def test_a_call_that_is_cancelled_in_the_round_of_the_loop_in_which_it_comes_ends(tmp_path):
+    @burrow.remote
+    class Busy:
+        async def block(self, path):
+            pass_gate(path)
+
+        async def call(self):
+            return 1
+
+    busy = Busy.remote()
+    for number in range(5):
+        gate = tmp_path / str(number)
+        blocks = busy.block.remote(str(gate))
+        refs = [busy.call.remote() for _ in range(10)]
+        for ref in refs:
+            burrow.cancel(ref)
+        burrow.tasks()  # the head has sent all of it
+        gate.touch()
+
+        burrow.get(blocks)
+        for ref in refs:
+            with pytest.raises(burrow.exceptions.TaskCancelledError):
+                burrow.get(ref, timeout=20)

@@ -13,6 +13,7 @@ import pytest
 import burrow
 from burrow_jupyter.engine import session
 from burrow_jupyter.engine.processes import is_alive
+from helpers.burrows import burrow_of
 from helpers.gates import sleep_long
 from helpers.wait import wait_until
 
@@ -174,7 +175,7 @@ def test_a_dead_head_is_an_error_and_not_a_hang():
     burrow.init(num_cpus=1)
     ref = same.remote(1)
     burrow.get(ref)
-    head = session.list_burrows()[0].head_pid
+    head = burrow_of().head_pid
     os.kill(head, signal.SIGKILL)
 
     forever = burrow.remote(sleep_long)
@@ -220,7 +221,7 @@ def test_where_shared_memory_is_full_the_store_lies_on_disk(monkeypatch):
     values = [bytes([n]) * 1_000_000 for n in range(3)]
 
     assert burrow.get([burrow.put(value) for value in values]) == values
-    (place,) = (b for b in session.list_burrows() if b.driver_pid == os.getpid())
+    place = burrow_of()
     assert Path(place.store).parent == Path(place.path).parent
     burrow.shutdown()
 
@@ -261,6 +262,8 @@ def test_a_call_on_a_worker_that_was_stopped_can_be_cancelled_by_force():
     stopped = burrow.get(pid.remote())
     os.kill(stopped, signal.SIGSTOP)
     never_begun = pid.remote()
+    # One that is cancelled before it is sent takes no worker with it.
+    wait_until(lambda: burrow.tasks()[-1]["state"] == "running", 20, "the call to be sent")
 
     burrow.cancel(never_begun, force=True)
 

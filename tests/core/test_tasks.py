@@ -301,6 +301,27 @@ def test_cancelling_reaches_the_children_if_it_is_to(two, recursive):
     assert driver.state_of(grandchild) == ("cancelled" if recursive else "waiting")
 
 
+@pytest.mark.parametrize("recursive", [True, False])
+def test_what_waits_for_its_retry_has_children_from_before_and_is_over_when_it_is_cancelled(
+    one, recursive
+):
+    driver = one.driver()
+    parent = driver.submit("parent", max_retries=1)
+    worker = one.worker_of(parent)
+    child = worker.submit("child", parent=parent)
+    worker.get(child, task=parent)  # its CPU is the child's now
+    worker.say(messages.Unblock(parent))
+    worker.end(parent, failure=raised(), retryable=True)
+    assert driver.state_of(parent) == "ready"
+
+    driver.say(
+        messages.Cancel(parent, recursive=recursive), messages.Cancel(parent, recursive=True)
+    )
+
+    assert driver.state_of(parent) == "cancelled"
+    assert bool(one.worker_of(child).heard(messages.Interrupt)) == recursive
+
+
 def test_cancelling_what_has_ended_changes_nothing(one):
     driver = one.driver()
     task = driver.submit("f")

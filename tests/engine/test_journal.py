@@ -15,18 +15,20 @@ def test_the_head_reads_what_was_begun_and_what_was_not_sent(tmp_path):
         written = journal.Journal(str(tmp_path), 7)
         written.begin(11)
         written.note(transport.encode_frame([messages.Done(10)]))
-        written.note(transport.encode_frame([messages.Done(11)]))
+        written.note_end(11, 5, b"result")
         written.begin(12)
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
 
-    begun, frames, _ = journal.read(str(tmp_path), 7)
+    begun, ends, _ = journal.read(str(tmp_path), 7)
 
-    ended = [transport.decode_from_client(f)[0].task_id for f in FrameBuffer().feed(frames)]
+    (_, _, kept), plain = ends
+    (frame,) = FrameBuffer().feed(kept)
     assert begun == 12
-    assert ended == [10, 11]
+    assert transport.decode_from_client(frame) == [messages.Done(10)]
+    assert plain == (11, 5, b"result")
     journal.remove(str(tmp_path), 7)
-    assert journal.read(str(tmp_path), 7) == (0, b"", {})
+    assert journal.read(str(tmp_path), 7) == (0, [], {})
 
 
 def test_what_was_sent_is_not_read_again(tmp_path):
@@ -35,6 +37,6 @@ def test_what_was_sent_is_not_read_again(tmp_path):
     written.clear()
     written.note(transport.encode_frame([messages.Done(2)]))
 
-    _, frames, _ = journal.read(str(tmp_path), 1)
+    _, ends, _ = journal.read(str(tmp_path), 1)
 
-    assert len(FrameBuffer().feed(frames)) == 1
+    assert len(ends) == 1

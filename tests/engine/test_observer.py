@@ -11,7 +11,8 @@ import pytest
 import burrow
 from burrow_jupyter.core import feed
 from burrow_jupyter.core.ids import parse_short
-from burrow_jupyter.engine.observer import Observer, list_burrows
+from burrow_jupyter.engine.observer import Observer
+from helpers.burrows import burrow_of
 from helpers.gates import pass_gate
 from helpers.wait import wait_until
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 def observer() -> Iterator[Observer]:
     """An observer of a burrow of two CPUs."""
     burrow.init(num_cpus=2)
-    wait_until(list_burrows, 10, "the connection file")
-    watching = Observer.connect(Path(list_burrows()[0].path))
+    watching = Observer.connect(Path(burrow_of().path))
     yield watching
     watching.close()
     burrow.shutdown()
@@ -59,17 +59,22 @@ def test_it_sees_tasks_from_waiting_to_their_end(observer, tmp_path):
     wait_until(as_expected, 20, "two running, one ready, one waiting")
     (tmp_path / "gate").touch()
     burrow.get([*refs, late], timeout=20)
-    wait_until(lambda: function(observer, "pass_gate").finished == 3, 20, "all finished")
-    states = {task.name: task.state for task in observer.snapshot().tasks}
-    assert states == {"pass_gate": "finished", "same": "finished"}
+    wait_until(lambda: function(observer, "pass_gate").finished == 3, 20, "three to be counted")
+
+    def states():
+        return sorted((task.name, task.state) for task in observer.snapshot().tasks)
+
+    ended = [*[("pass_gate", "finished")] * 3, ("same", "finished")]
+    wait_until(lambda: states() == ended, 20, "all to be shown as finished")
 
 
 def test_it_says_why_a_task_has_not_ended(observer, tmp_path):
     held = burrow.remote(pass_gate)
     first = held.remote(str(tmp_path / "gate"))
     late = same.remote(first)
-    wait_until(lambda: function(observer, "same").waiting, 20, "the task")
-    (waiting,) = [task for task in observer.snapshot().tasks if task.name == "same"]
+    (waiting,) = wait_until(
+        lambda: [task for task in observer.snapshot().tasks if task.name == "same"], 20, "the task"
+    )
 
     said = observer.why(parse_short(waiting.id))
 
@@ -126,6 +131,7 @@ def test_it_can_cancel_kill_and_stop(observer, tmp_path):
     pan = Pan.remote()
     burrow.get(pan.cook.remote())
     wait_until(lambda: function(observer, "pass_gate").running == 1, 20, "the task running")
+    wait_until(lambda: observer.snapshot().actors, 20, "the actor")
     row = next(t for t in observer.snapshot().tasks if t.name == "pass_gate")
     observer.cancel_task(parse_short(row.id))
     with pytest.raises(burrow.exceptions.TaskCancelledError):
@@ -152,7 +158,7 @@ def test_calls_that_wait_for_their_turn_are_not_shown_as_running(observer, tmp_p
 
     def as_expected():
         row = function(observer, "Cook.wait")
-        return row is not None and (row.running, row.ready) == (1, 4)
+        return (row.running, row.ready) == (1, 4)
 
     wait_until(as_expected, 20, "one running and four ready")
     (tmp_path / "gate").touch()

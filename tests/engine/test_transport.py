@@ -14,6 +14,7 @@ import pytest
 import burrow
 from burrow_jupyter.core import messages
 from burrow_jupyter.engine import session, transport
+from helpers.burrows import burrow_of
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 def running() -> Iterator[session.BurrowFile]:
     """The connection file of a burrow that runs."""
     burrow.init(num_cpus=1)
-    wait_until(session.list_burrows, 10, "the connection file")
-    yield session.list_burrows()[0]
+    yield burrow_of()
     burrow.shutdown()
 
 

@@ -3,7 +3,7 @@
 Processes are found by a marker in their environment, which children inherit, whoever their
 parent becomes later. The runtime directory is the test run's own, so whatever appears in it is
 ours. Shared memory has one directory for the whole machine; a burrow that somebody else runs
-there at the same time is known by its runtime directory, which lies elsewhere.
+there at the same time is known by its processes and its runtime directory.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.wait import NotInTimeError, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MARK = "BURROW_TEST_MARK"
 """Environment variable that names the test which started a process."""
@@ -72,10 +77,10 @@ def find_leftovers(variable: str, value: str, baseline: Baseline) -> Leftovers:
     files = (runtime_files() | shared_memory_files()) - baseline.files
     # The logs of a burrow that lives longer than one test go with it, and its workers' doors.
     own = {".log", ".jsonl", ".sock"}
-    files = {f for f in files if f.suffix not in own or f.parent not in baseline.files}
+    files = frozenset(f for f in files if f.suffix not in own or f.parent not in baseline.files)
     return Leftovers(
         processes=marked_processes(variable, value),
-        files=frozenset(f for f in files if not is_a_strangers(f, f"{variable}={value}")),
+        files=files - strangers(files),
         threads=frozenset(
             thread.name for thread in burrow_threads() if thread.ident not in baseline.threads
         ),
@@ -108,24 +113,26 @@ def check_nothing_left(variable: str, value: str, baseline: Baseline) -> None:
         raise AssertionError(f"left {SETTLE_S} s after the test:\n{found}") from None
 
 
-def marked_processes(variable: str, value: str) -> dict[int, str]:
-    """Live processes with `variable=value` in their environment, except this one."""
-    found = {}
+def environments() -> Iterator[tuple[Path, frozenset[bytes]]]:
+    """The live processes, except this one, each with the variables that it was started with."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         # A process may end, or belong to another user, between the look and the read.
         with suppress(OSError):
-            if _is_marked(int(entry.name), f"{variable}={value}"):
+            yield entry, frozenset((entry / "environ").read_bytes().split(b"\0"))
+
+
+def marked_processes(variable: str, value: str) -> dict[int, str]:
+    """Live processes with `variable=value` in their environment, except this one."""
+    wanted = f"{variable}={value}".encode()
+    found = {}
+    for entry, variables in environments():
+        if wanted in variables:
+            with suppress(OSError):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                 found[int(entry.name)] = command.decode(errors="replace").strip()
     return found
-
-
-def _is_marked(pid: int, mark: str) -> bool:
-    with suppress(OSError):
-        return mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return False
 
 
 def runtime_directory() -> Path:
@@ -141,19 +148,38 @@ def runtime_files() -> frozenset[Path]:
 
 
 def shared_memory_files() -> frozenset[Path]:
-    """Burrow's entries in shared memory, of every burrow on the machine."""
+    """This user's entries in shared memory, of every burrow on the machine."""
     if not SHARED_MEMORY.is_dir():
         return frozenset()
-    return frozenset(SHARED_MEMORY.glob("burrow-*"))
+    return frozenset(SHARED_MEMORY.glob(f"burrow-{os.getuid()}-*"))
 
 
-def is_a_strangers(path: Path, mark: str) -> bool:
-    """Whether `path` is the shared memory of a burrow that no process with our mark has begun."""
-    if not path.is_relative_to(SHARED_MEMORY):
-        return False
-    session = path.name.removeprefix(f"burrow-{os.getuid()}-")
-    its_processes = marked_processes("BURROW_SESSION", session)
-    return bool(its_processes) and not any(_is_marked(pid, mark) for pid in its_processes)
+def strangers(files: frozenset[Path]) -> frozenset[Path]:
+    """Those of `files` that are the shared memory of burrows of other runs, or of no test.
+
+    Its processes tell, whatever TMPDIR is theirs; or, where none lives, its runtime directory.
+    """
+    user = f"burrow-{os.getuid()}"
+    temporary = Path(tempfile.gettempdir())
+    sessions = {f: f.name.removeprefix(f"{user}-") for f in files if f.parent == SHARED_MEMORY}
+    if not sessions:
+        return frozenset()
+    ours = f"{SESSION_MARK}={os.environ.get(SESSION_MARK)}".encode()
+    others = {
+        name for _, variables in environments() if ours not in variables for name in variables
+    }
+
+    def lives_elsewhere(session: str) -> bool:
+        places = [temporary / user / session, Path("/tmp") / user / session]
+        places += temporary.glob(f"{CORNER_PREFIX}*/run/{user}/{session}")
+        known = runtime_directory() / session
+        return any(found.exists() and found != known for found in places)
+
+    return frozenset(
+        path
+        for path, session in sessions.items()
+        if f"BURROW_SESSION={session}".encode() in others or lives_elsewhere(session)
+    )
 
 
 def burrow_threads() -> list[threading.Thread]:

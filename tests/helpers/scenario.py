@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.failures import Cancelled, Failure, UserError
+from burrow_jupyter.core.fusing import spread
 from burrow_jupyter.core.ids import IdMint, short
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
@@ -28,6 +29,8 @@ from burrow_jupyter.core.scheduler.step import Scheduler, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from burrow_jupyter.core.scheduler.state import State
 
 M = TypeVar("M")
 
@@ -272,7 +275,12 @@ class Burrow:
         self._peers = 0
         memory = MemoryBounds(100 * 1024**3, 90 * 1024**3, 85 * 1024**3, "this machine")
         self._scheduler = Scheduler(Settings(session=1, totals=totals, gpu_ids=ids, memory=memory))
-        self.state = self._scheduler.state
+
+    @property
+    def state(self) -> State:
+        """All records; each call has one of its own."""
+        self._scheduler.unfold()
+        return self._scheduler.state
 
     # ---- events ----------------------------------------------------------------------
 
@@ -280,12 +288,13 @@ class Burrow:
         """Let the core take one event, prove its records and deliver what it says."""
         getattr(self._scheduler, what)(*args, now=self.now, **more)
         sends, orders = self._scheduler.drain()
-        check(self.state)
-        for peer, message in sends:
+        check(self._scheduler.state)
+        for peer, fused in sends:
             client = self.clients[peer]
-            client.inbox.append(message)
-            if isinstance(client, Worker):
-                client.took(message)
+            for message in spread(fused):
+                client.inbox.append(message)
+                if isinstance(client, Worker):
+                    client.took(message)
         self.orders += orders
         self.asked_for += [o for o in orders if isinstance(o, commands.StartWorker)]
         while self.asked_for and not self.by_hand:

@@ -80,21 +80,40 @@ def test_shared_memory_is_found(segment):
     assert segment in leaks.find_leftovers(leaks.MARK, "none", baseline).files
 
 
-@pytest.fixture
-def head(monkeypatch, request):
-    monkeypatch.setenv("BURROW_SESSION", f"test{os.getpid()}")
-    return request.getfixturevalue("sleeper")
-
-
-def test_shared_memory_of_somebody_elses_burrow_is_not_blamed_on_the_test(segment, head):
+def test_shared_memory_of_somebody_elses_burrow_is_not_blamed_on_the_test(segment, monkeypatch):
+    (leaks.runtime_directory() / f"test{os.getpid()}").mkdir(parents=True)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/elsewhere")
     baseline = leaks.take_baseline()
     segment.touch()
 
-    def found(mark):
-        return segment in leaks.find_leftovers(leaks.MARK, mark, baseline).files
+    found = leaks.find_leftovers(leaks.MARK, "none", baseline)
 
-    wait_until(lambda: found(os.environ[leaks.MARK]), 1, "the head to be seen")
-    assert not found("another test's")
+    monkeypatch.undo()
+    (leaks.runtime_directory() / f"test{os.getpid()}").rmdir()
+    assert segment not in found.files
+
+
+@pytest.mark.parametrize("run", ["another", ""])
+def test_shared_memory_is_its_processes_wherever_their_runtime_directory_is(segment, run):
+    variables = {**os.environ, "BURROW_SESSION": segment.name.split("-")[-1]}
+    if run:
+        variables[leaks.SESSION_MARK] = run
+    baseline = leaks.take_baseline()
+    segment.touch()
+
+    def is_found() -> bool:
+        return segment in leaks.find_leftovers(leaks.MARK, "none", baseline).files
+
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=variables,
+    ) as process:
+        assert process.stdout.readline() == b"\n"
+        assert is_found() == (not run)
+        process.communicate(b"\n")
+    assert is_found()
 
 
 def test_a_thread_with_our_name_is_found():

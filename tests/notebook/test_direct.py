@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from burrow_jupyter.engine.observer import Observer, list_burrows
+from burrow_jupyter.engine.observer import Observer
+from helpers.burrows import burrow_of
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ counter = Tally.remote()
         cell_id=uuid.uuid4().hex,
     )
     wait_until(lambda: note.exists() and note.read_text(), 20, "the loop")
-    (place,) = list_burrows()
-    observer = Observer.connect(Path(place.path))
+    observer = Observer.connect(Path(burrow_of(cells.pid).path))
     try:
         observer.cancel_run(int(note.read_text()))
         cells.wait(run)

@@ -51,10 +51,11 @@ def test_mem_names_what_holds_an_object_deep_inside(cells: Kernel):
         "shelf = Shelf.remote(); burrow.get(shelf.__ray_ready__.remote()); shelf.wait.remote('no-gate')"
     )
 
-    wait_until(
-        lambda: "actor Shelf.items['a']" in cells.run_ok("%burrow mem").stdout, 10, "the actor's"
-    )
-    said = cells.run_ok("%burrow mem").stdout
+    def told():
+        said = cells.run_ok("%burrow mem").stdout
+        return "actor Shelf.items['a']" in said and said
+
+    said = wait_until(told, 10, "the actor's")  # which on a slow machine tells it late
     held = {line.split()[1]: line.partition("held by ")[2] for line in said.splitlines()[1:4]}
 
     assert held == {"4": "actor Shelf.items['a']", "3": "kept -> ref", "2": "model.cache['x'][0]"}

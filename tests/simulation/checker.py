@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.failures import ActorDied, UserError, WorkerDied
+from burrow_jupyter.core.ids import STRIDE
 from burrow_jupyter.core.options import FOREVER
 from burrow_jupyter.core.scheduler import leases
 from burrow_jupyter.core.scheduler.proof import check
@@ -38,6 +39,7 @@ class Facts:
         self.starts: Counter[int] = Counter()
         self.budgets: dict[int, int] = {}
         self.options: dict[int, TaskOptions] = {}
+        self.runs: dict[int, int] = {}  # of what drivers have submitted
         self.values: dict[int, set[bytes]] = {}
         self.lanes: dict[int, tuple[int, int, int]] = {}
         self.in_order: set[int] = set()
@@ -54,6 +56,7 @@ class Facts:
         self.dead_actors: set[int] = set()
         self.to_cancel: set[int] = set()
         self.killed_now: set[int] = set()  # actors, earlier in the frame that is taken
+        self.over_now: set[int] = set()  # tasks cancelled earlier in it that had no worker
         self.cancelled_runs: set[int] = set()
         self.to_die: set[int] = set()
         self.crashes: Counter[int] = Counter()
@@ -167,11 +170,15 @@ class Facts:
         task = state.tasks.get(message.object_id) or (record.task if record is not None else None)
         if task is not None and task.actor is not None and task.actor.id in self.killed_now:
             return  # it is over by then; what it has submitted ends with its process
-        found = {task.id} if task is not None else set()
+        found = {task.id} - self.over_now if task is not None else set()
+        reached: set[int] = set()
         while found:
-            self.to_cancel |= found
+            reached |= found
             children = {t.id for t in state.tasks.values() if t.parent in found}
-            found = children - self.to_cancel if message.recursive else set()
+            found = children - reached - self.over_now if message.recursive else set()
+        self.to_cancel |= reached
+        # These are over at once: another `Cancel` of them, as of all that is over, does nothing.
+        self.over_now |= {i for i in reached if i in state.tasks and not state.tasks[i].worker}
 
     def _comes_back(self, task_ids: list[int]) -> None:
         """A worker has these no more, whether it gave them back or died: they keep their order."""
@@ -187,7 +194,8 @@ class Facts:
         self.sent.setdefault(client, {})[run.task_id] = None
         (self.rode.add if None in run.values else self.rode.discard)(run.task_id)
         last, index = self.returned.pop(run.task_id, ([-1], 0))
-        if self.world.state.tasks[run.task_id].urgent:
+        task = self.world.state.tasks.get(run.task_id)  # None: it is folded
+        if task is not None and task.urgent:
             return  # a blocked task waits for it: it passes others
         self.world.require(index > last[0], f"{run.task_id:x} came back, and is sent out of turn")
         last[0] = index
@@ -266,6 +274,7 @@ class Facts:
             f"{name} begins for the {self.starts[task_id]}th time, retries {budget}",
         )
         require(options == self.options[task_id], f"{name} has another's options")
+        require(self.runs.get(task_id, 0) in (0, run.run_id), f"{name} is of another run")
         require(task_id not in self.forbidden, f"{name} runs though its caller killed the actor")
         require(len(run.values) == len(run.deps), f"{name} lacks arguments")
         for object_id, value in zip(run.deps, run.values, strict=True):
@@ -273,9 +282,16 @@ class Facts:
             self.delivered(object_id, value)
         if worker.actor is None:
             task = world.state.tasks.get(task_id)
+            known = world.state.workers.get(worker.number)
             direct = task is None and task_id in worker.desk.calls
-            require(task is not None or direct, f"{name} begins though it has ended")
-            holder = task.worker if task is not None else world.state.workers.get(worker.number)
+            folded = known is not None and any(
+                0
+                <= task_id - piece.fold.first - piece.start * STRIDE
+                < (piece.stop - piece.start) * STRIDE
+                for piece in known.pieces
+            )
+            require(task is not None or direct or folded, f"{name} begins though it has ended")
+            holder = task.worker if task is not None else known
             require(
                 holder is not None and holder.id == worker.number,
                 f"{name} begins where it was taken from",
@@ -396,6 +412,7 @@ def check_progress(world: World) -> None:
         world.require(known is None or known.cancelled, f"{task_id:x} is not cancelled")
     facts.to_cancel.clear()
     facts.killed_now.clear()
+    facts.over_now.clear()
     for actor_id in facts.to_die:
         actor = state.actors.get(actor_id)
         dead = actor is None or actor.state is ActorState.DEAD
@@ -462,6 +479,7 @@ def check_nothing_left(world: World) -> None:
     state = world.state
     require = world.require
     check(state)
+    require(not state.folds and not state.fold_workers, "folds are left")
     require(
         not state.tasks,
         f"tasks are left: {[f'{t:x} {r.state.name}' for t, r in state.tasks.items()]}",

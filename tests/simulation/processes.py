@@ -218,6 +218,15 @@ class Client:
         if stream is not None:
             self.close_stream(any_id)
 
+    def drop_all(self, ids: Iterable[int]) -> None:
+        """A list of refs is gone."""
+        before, self.out = self.out, []
+        for any_id in ids:
+            self.drop(any_id)
+        dropped = [i for m in self.out if isinstance(m, messages.Drop) for i in m.ids]
+        others = [m for m in self.out if not isinstance(m, messages.Drop)]
+        self.out = before + others + ([messages.Drop(dropped)] if dropped else [])
+
     def let_go(self, value: Value | None) -> None:
         """Nothing looks into a value any more; arrays may live a while longer."""
         if value is None or not value.segment:
@@ -647,7 +656,7 @@ class Worker(Client):
         micros = int(world.now * 1e6)
         try:
             result = yield from world.programs.execute(self, run, options, refs)
-            values = self._results(result, options)
+            values = self._results(task_id, result, options)
         except Interrupted:
             failure = Cancelled(task_id, options.name)
         except UserRaised as raised:
@@ -699,10 +708,12 @@ class Worker(Client):
         if self.journal or self.world.random.random() < 0.5:
             self.flush()
 
-    def _results(self, result: list[int], options: TaskOptions) -> list[Value]:
+    def _results(self, task_id: int, result: list[int], options: TaskOptions) -> list[Value]:
         count = options.num_returns
         if count == STREAMING:
             return [self.make_value(plain=True)]
         if options.generator:
             return []
+        if self.world.programs.scripts[task_id].plain:
+            return [self.make_value(plain=True)]
         return [self.make_value(result if n == 0 else ()) for n in range(count)]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.options import FOREVER, STREAMING, ActorOptions, TaskOptions
 
@@ -16,6 +18,7 @@ from .direct import Directly
 from .processes import (
     FAILED,
     PENDING,
+    VALUE,
     Client,
     Crash,
     Entry,
@@ -45,7 +48,7 @@ DEEPEST = 3
 class Script:
     """What one call does when it runs."""
 
-    __slots__ = ("catches", "crashes", "depth", "duration_s", "items", "raises", "steps")
+    __slots__ = ("catches", "crashes", "depth", "duration_s", "items", "plain", "raises", "steps")
 
     def __init__(self) -> None:
         self.depth = 0
@@ -55,6 +58,7 @@ class Script:
         self.raises = 0.0
         self.catches = False
         self.items = 0
+        self.plain = False  # it returns something small
 
 
 class Driver(Client):
@@ -99,7 +103,8 @@ class Programs:
         self.keeps = rng.random() < 0.3  # actors keep refs, perhaps on what leads to themselves
         self.wild = rng.random() < 0.7  # cancels, kills
         self.for_gpus = rng.choice([0.0, 0.5]) if world.gpus else 0.0  # tasks of parts of them
-        self.budget = 12 * actions  # calls in all, against avalanches
+        self.budget: float = 12 * actions  # calls in all, against avalanches
+        self.loops = rng.random() < 0.3  # over short calls, and little else
 
     # ---- drivers ---------------------------------------------------------------------
 
@@ -132,6 +137,8 @@ class Programs:
             return
         names = list(_ACTIONS)
         weights = list(_ACTIONS.values())
+        if self.loops:
+            weights[names.index("loop")] = sum(weights) // 2
         for number in range(self.actions // len(world.drivers)):
             if number % 15 == 0:
                 driver.run_id = driver.mint.next()
@@ -211,6 +218,48 @@ class Programs:
         for _ in range(rng.randint(3, 25)):
             self.submit(driver, pool, burst=True)
         yield 0.0
+
+    def _do_loop(self, driver: Driver) -> Steps:
+        """Bursts of short plain calls one after the other, and now and then something else."""
+        rng = self.world.random
+        first = self.submit(driver, [], burst=True, plain=True)
+        driver.flush()
+        if first:
+            yield self._told(driver, [first], 0.2)
+        for _ in range(rng.randint(1, 3)):
+            made: list[int] = []
+            for _ in range(rng.choice([1, 3, 10, 25])):
+                task_id = self.submit(driver, [], burst=True, plain=True)
+                if task_id:
+                    made.append(task_id)
+                if rng.random() < 0.05:
+                    driver.flush()
+                    yield rng.choice([0.0, 0.0005])
+            driver.flush()
+            if made and rng.random() < 0.8:
+                yield self._told(driver, made, rng.choice([0.0, 0.0005, 0.003, 0.2]))
+            what = rng.random()
+            if not made or what > 0.4:
+                pass
+            elif what < 0.1 and self.wild:
+                driver.post(messages.Cancel(rng.choice(made), rng.random() < 0.3))
+            elif what < 0.2:
+                self.submit(driver, made)
+            elif what < 0.25:
+                self.put(driver, made)
+            elif what < 0.3:
+                yield from self._do_ask(driver)
+            elif what < 0.35 and self._handles(driver):
+                self.call(driver, self._handles(driver)[0], made)
+            else:
+                self.submit(driver, [], burst=True)
+            made = rng.choice([made, made[::-1], rng.sample(made, len(made))])
+            driver.drop_all(made[: rng.choice([len(made), len(made), len(made) // 2, 0])])
+
+    def _told(self, driver: Driver, ids: list[int], patience_s: float) -> Wait:
+        """Wait for what a driver is told of unasked."""
+        entries = [driver.entries[i] for i in ids]
+        return Wait(lambda: all(e.state in (VALUE, FAILED) for e in entries), patience_s)
 
     def _do_put(self, driver: Driver) -> Steps:
         self.put(driver, self._pool(driver))
@@ -530,17 +579,21 @@ class Programs:
         depth: int = 0,
         parent: int = 0,
         burst: bool = False,
+        plain: bool = False,
     ) -> int:
         """Call a function. Return the id of its first result, 0 if nothing was called."""
         rng = self.world.random
         if self.budget <= 0:
             return 0
-        self.budget -= 1
+        self.budget -= 0.5 if plain else 1
         script = self._script(depth, burst=burst)
+        script.plain = plain
         shape = ((CPU, UNIT),) if burst else self._shape(nested=depth > 0)
         code = 0 if burst else rng.randint(1, 4)
         options = TaskOptions(name=f"f{code}", function=f"f{code}", shape=shape)
-        if not burst:
+        if plain:
+            options = msgspec.structs.replace(options, max_retries=rng.choice([3] * 9 + [1]))
+        elif not burst:
             options = self._random_options(options, nested=depth > 0)
         options_id = self._options(client, options)
         deps = self._some([i for i in pool if i not in self.actors], 3) if pool else []
@@ -555,7 +608,9 @@ class Programs:
         self.scripts[task_id] = script
         run_id = client.run_id if isinstance(client, Driver) else 0
         self.world.facts.submitted(task_id, client, options, options.max_retries)
-        client.post(
+        self.world.facts.runs[task_id] = run_id
+        post = client.out.append if plain else client.post
+        post(
             messages.Submit(
                 task_id, code_id, options_id, args, deps, list(range(len(deps))), run_id, parent
             )
@@ -916,6 +971,7 @@ _STEPS = [
 _ACTIONS = {
     "submit": 20,
     "burst": 8,
+    "loop": 3,
     "put": 5,
     "get": 10,
     "drop": 8,

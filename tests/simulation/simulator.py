@@ -17,7 +17,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.scheduler import commands
+from burrow_jupyter.core.fusing import spread
+from burrow_jupyter.core.scheduler import commands, folding
 from burrow_jupyter.core.scheduler.proof import check
 from burrow_jupyter.core.scheduler.state import MemoryBounds, Reading, Settings
 from burrow_jupyter.core.scheduler.step import Scheduler
@@ -35,6 +36,12 @@ EVENTS_MAX = 60_000
 """A history of the length below takes a tenth of that: more means that it never ends."""
 PRESSURE_S = (0.0, 0.5, 20.0)
 """Virtual time, one of these, after which the memory stays as it is, short perhaps."""
+_UNFOLDED_BY_NONE = folding.BESIDE | {
+    messages.Submit,
+    messages.SubmitMany,
+    messages.Done,
+    messages.DoneMany,
+}
 HORIZON_S = 600.0
 """Virtual time by which everything must have been answered."""
 
@@ -117,9 +124,12 @@ class World:
         """A frame has reached the head."""
         if not wire.open or self.stopped:
             return
+        if not {type(message) for message in batch} <= _UNFOLDED_BY_NONE:
+            self.scheduler.unfold()  # as it will itself: what is spoken of is looked up here, too
         for message in batch:
             self.tell(f"{wire.client} > {_brief(message)}")
-            self.facts.heard(wire.client, message)
+            for each in spread(message):
+                self.facts.heard(wire.client, each)
         self.scheduler.receive(wire.peer, batch, self.now)
         self.after_step()
 
@@ -133,7 +143,8 @@ class World:
             if wire is None or not wire.open:
                 continue
             self.tell(f"{wire.client} < {_brief(message)}")
-            self.facts.said(wire.client, message)
+            for each in spread(message):
+                self.facts.said(wire.client, each)
             frames.setdefault(peer, []).append(message)
         for peer, batch in frames.items():
             self.wires[peer].down(batch)
@@ -206,6 +217,7 @@ class World:
             if wire is not None and worker.journal:
                 self.receive(wire, list(worker.journal))
             del self.workers[worker.number]
+            self.scheduler.unfold()
             begun = running = worker.journal_running
             record = self.state.workers.get(worker.number)
             if record is None or running not in record.assigned:
@@ -289,6 +301,8 @@ def _brief(message: Any) -> str:
             value = f"{value:x}"
         elif name.endswith("ids") or name == "deps":
             value = [f"{v:x}" for v in value]
+        elif isinstance(value, list) and isinstance(value[0], bytes):
+            value = [len(v) for v in value]
         elif name == "values" and isinstance(value, list):
             value = [_brief_value(v) for v in value]
         text += f"{name}={value}, "

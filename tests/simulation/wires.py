@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.core.fusing import spread
+
+from .joining import join
+
 if TYPE_CHECKING:
     from .processes import Client
     from .simulator import World
@@ -25,6 +29,7 @@ class Wire:
     def up(self, batch: list[Any]) -> None:
         """Carry a frame to the head; once sent it arrives, also when its sender dies."""
         world = self.world
+        batch = join(batch)
         self.up_until = max(self.up_until, world.now + world.delay())
         world.at(self.up_until, lambda: world.receive(self, batch))
 
@@ -35,6 +40,6 @@ class Wire:
 
         def arrive() -> None:
             if self.client.alive:
-                self.client.receive(batch)
+                self.client.receive([each for message in batch for each in spread(message)])
 
         world.at(self.down_until, arrive)

@@ -177,6 +177,7 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
         del assigned[task_id]
         worker.load_s -= task.estimate_s
         task.worker = None
+        task.ran_on = worker.id
         # ... and the records ...
         move_task(state, task, _FINISH)
         if not task.started_at:

@@ -163,7 +163,7 @@ def dispatch(state: State) -> None:
             queues = held_back
             # What something was kept for may have been given to a worker just now.
             kept = reserved(state) if held_back else None
-    if state.held_ahead and not state.fetch_at:
+    if (state.held_ahead or state.fold_workers) and not state.fetch_at:
         _fetch_at(state, state.now + limits.TAKE_BACK_AFTER_S)
     if state.paused:
         pressure.look_again(state)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import limits, resources
 from burrow_jupyter.core.failures import contained_in
-from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.ids import STRIDE, short
 from burrow_jupyter.core.scheduler.records import (
     ENDED,
     ActorState,
@@ -24,6 +24,7 @@ from burrow_jupyter.core.scheduler.records import (
 if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.records import (
         ActorRecord,
+        Fold,
         ObjectRecord,
         TaskRecord,
         WorkerRecord,
@@ -46,6 +47,7 @@ def check(state: State) -> None:
     for worker in state.workers.values():
         _check_worker(state, worker)
     _check_queues(state)
+    _check_folds(state)
     _check_clients(state)
     for task in state.tasks.values():
         _check_task(state, task)
@@ -110,7 +112,8 @@ def _check_worker(state: State, worker: WorkerRecord) -> None:
         _require(worker.lease is None, f"{name} has a lease of no queue")
         _require(not busy, f"{name} is busy without a lease")
     if busy and worker.actor is None:
-        _require(worker.assigned or worker.lent, f"{name} is leased and lies idle")
+        works = worker.assigned or worker.lent or worker.pieces
+        _require(works, f"{name} is leased and lies idle")
     lent = worker.lent is not None
     _require(lent == (worker.id in state.lent), f"{name} is lent: {lent}, against the index")
     _require(not lent or busy, f"{name} is lent and {word}")
@@ -168,7 +171,8 @@ def _check_queues(state: State) -> None:
         _require(worker.reclaiming, f"worker {worker.id} is lent while others wait")
     gone = state.held_ahead.keys() - state.workers.keys()
     _require(not gone, f"workers {gone} are gone, and hold work ahead")
-    fetched = not state.held_ahead or state.fetch_at or state.stopping
+    ahead = state.held_ahead or state.fold_workers
+    fetched = not ahead or state.fetch_at or state.stopping
     _require(fetched, "nobody will fetch what is held ahead")
 
 
@@ -221,6 +225,60 @@ def _fits(state: State, shape: resources.Shape) -> bool:
     if gpu and not whole and not any(share >= gpu for share in shares):
         return False
     return resources.fits(shape, state.free)
+
+
+def _check_folds(state: State) -> None:
+    """What is folded is nowhere else, and nothing is folded where anything else is to be decided."""
+    sent: dict[int, list[tuple[int, int]]] = {}
+    for worker in state.workers.values():
+        name = f"worker {worker.id}"
+        _require(bool(worker.pieces) == (worker.id in state.fold_workers), f"{name} has pieces")
+        if worker.pieces:
+            _require(not worker.assigned and not worker.lent, f"{name} has pieces and more")
+            _require(worker.queue is state.fold_queue, f"{name} has pieces of another queue")
+        for piece in worker.pieces:
+            _require(piece.start < piece.stop, f"{name} has an empty piece")
+            sent.setdefault(piece.fold.first, []).append((piece.start, piece.stop))
+    _require(state.fold_workers.keys() <= state.workers.keys(), "a worker with pieces is gone")
+    _require(state.folded == sum(f.count for f in state.folds), "calls in folds are miscounted")
+    firsts = [fold.first for fold in state.folds]
+    _require(firsts == sorted(firsts), "folds are out of order")
+    to_send = [fold for fold in state.folds if fold.sent < fold.count]
+    _require(len(to_send) == len(state.folds_to_send), "folds to be sent are miscounted")
+    _require(all(fold in state.folds_to_send for fold in to_send), "a fold will not be sent")
+    if to_send:
+        _require(state.fold_workers, "calls of folds wait for nobody")
+        queue = state.fold_queue
+        assert queue is not None, "folds of no queue"
+        fits = state.idle.get(queue.env) and _fits(state, queue.shape)
+        _require(not fits, "calls of folds wait though they fit")
+    if to_send or state.fold_workers:
+        _require(not state.waiting_queues and not state.unplaced, "folds, and others wait")
+        _require(not state.observed and not state.lent, "folds, and others look on")
+    for fold in state.folds:
+        _check_fold(state, fold, sorted(sent.pop(fold.first, [])))
+    _require(not sent, "workers have pieces of no fold")
+
+
+def _check_fold(state: State, fold: Fold, sent: list[tuple[int, int]]) -> None:
+    pending = [index for start, stop in sent for index in range(start, stop)]
+    _require(len(set(pending)) == len(pending), "a call is sent twice, in", fold.first)
+    _require(not pending or max(pending) < fold.sent, "more is sent than", fold.first)
+    _require(fold.ended == fold.sent - len(pending), "ends are miscounted in", fold.first)
+    _require(fold.count == len(fold.args) == len(fold.values), "lengths of", fold.first)
+    pending += range(fold.sent, fold.count)
+    kept = 0
+    for index, value in enumerate(fold.values):
+        any_id = fold.first + index * STRIDE
+        held = any_id in fold.client.held
+        kept += held
+        _require(any_id not in state.tasks and any_id not in state.objects, "twice:", any_id)
+        if index in pending:
+            _require(held and value is None, "has a value before its end, or no holder:", any_id)
+        else:
+            _require(held == (value is not None), "value and holder:", any_id)
+    _require(kept == fold.kept > 0, f"{fold.kept} results kept, not {kept}, in", fold.first)
+    _require(fold.client.id in state.clients, "the client is gone of", fold.first)
 
 
 def _check_clients(state: State) -> None:
@@ -360,6 +418,7 @@ def _check_store(state: State) -> None:
                 shared += record.value.size
                 _require(record.value.segment not in live, "two in one segment:", record.id)
                 live.add(record.value.segment)
+    inline += sum(len(v) for fold in state.folds for v in fold.values if v is not None)
     _require(inline == state.inline_bytes, f"{state.inline_bytes} inline bytes, not {inline}")
     _require(shared == state.shared_bytes, f"{state.shared_bytes} shared bytes, not {shared}")
     live |= {t.args.segment for t in state.tasks.values() if t.args is not None}

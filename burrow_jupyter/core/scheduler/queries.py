@@ -13,6 +13,7 @@ from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import reasons
 from burrow_jupyter.core.scheduler.commands import WakeAt
+from burrow_jupyter.core.scheduler.folding import ended_tasks
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
@@ -287,7 +288,7 @@ def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[
         task = record.task if record is not None else None
         known[object_id] = task or state.tasks.get(object_id)
     if not all(known.values()):
-        known.update((task.id, task) for task in state.history if task.id in known)
+        known.update((task.id, task) for task in ended_tasks(state) if task.id in known)
     for object_id in ids:
         record = state.objects.get(object_id)
         task = known[object_id]
@@ -383,7 +384,7 @@ def _label(state: State, actor: ActorRecord) -> str:
 
 
 def _tasks(state: State, client: ClientRecord, run_id: int = 0) -> list[dict[str, Any]]:
-    everything = [*state.history, *state.tasks.values()]
+    everything = [*ended_tasks(state), *state.tasks.values()]
     return [
         # Unlike observers, who draw what is under way, people ask where a task has run, too.
         {

@@ -290,6 +290,7 @@ class WorkerRecord:
         "load_s",
         "options",
         "pid",
+        "pieces",
         "progress_at",
         "queue",
         "reclaiming",
@@ -313,6 +314,7 @@ class WorkerRecord:
         self.lease: resources.Shape | None = None  # what it holds; () is a lease too
         self.queue: ShapeQueue | None = None  # from which it is fed
         self.assigned: dict[int, TaskRecord] = {}  # in the order of their start
+        self.pieces: deque[Piece] = deque()  # of folds, in the order of their start
         self.actor: ActorRecord | None = None
         self.codes: set[int] = set()  # that it has been sent
         self.options: set[int] = set()
@@ -334,6 +336,81 @@ class WorkerRecord:
         self.setups = 0  # of those there are, how many it was told of
         self.said = b""  # the end of what its task has printed
         self.said_by = 0
+
+
+class Fold:
+    """Plain calls of one function whose ids follow each other: one record for all of them."""
+
+    __slots__ = (
+        "args",
+        "client",
+        "code",
+        "count",
+        "ended",
+        "first",
+        "function",
+        "kept",
+        "options",
+        "options_id",
+        "run_id",
+        "sent",
+        "submitted_at",
+        "values",
+    )
+
+    def __init__(
+        self,
+        first: int,
+        args: list[bytes],
+        client: ClientRecord,
+        code: CodeRecord,
+        function: FunctionCounts,
+        options_id: int,
+        options: TaskOptions,
+        run_id: int,
+        now: float,
+    ) -> None:
+        self.first = first
+        self.count = len(args)
+        self.args = args  # of those that have not ended; b"": none
+        self.client = client
+        self.code = code
+        self.function = function
+        self.options_id = options_id
+        self.options = options
+        self.run_id = run_id
+        self.submitted_at = now
+        self.values: list[bytes | None] = [None] * len(args)  # until they come, and from the drop
+        self.sent = 0  # to workers, of the calls in order
+        self.ended = 0
+        self.kept = self.count  # calls whose result its client still holds
+
+
+class Piece:
+    """A part of a fold that a worker has and has not ended."""
+
+    __slots__ = ("fold", "start", "stop")
+
+    def __init__(self, fold: Fold, start: int, stop: int) -> None:
+        self.fold = fold
+        self.start = start  # the first that has not ended
+        self.stop = stop
+
+
+class Stretch:
+    """Calls of a fold that have ended: what is to be remembered of them."""
+
+    __slots__ = ("at", "fold", "ran_on", "start", "stop", "took_s")
+
+    def __init__(
+        self, fold: Fold, start: int, stop: int, ran_on: int, at: float, took_s: float
+    ) -> None:
+        self.fold = fold
+        self.start = start
+        self.stop = stop
+        self.ran_on = ran_on
+        self.at = at
+        self.took_s = took_s  # each of them
 
 
 EnvKey = tuple[tuple[tuple[str, str], ...], str]

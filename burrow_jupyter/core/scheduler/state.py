@@ -16,12 +16,14 @@ from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
     CodeRecord,
     EnvKey,
+    Fold,
     FunctionCounts,
     GetRecord,
     ObjectRecord,
     RunRecord,
     SegmentRecord,
     ShapeQueue,
+    Stretch,
     TaskRecord,
     WorkerRecord,
 )
@@ -138,7 +140,7 @@ class State:
 
         self.tasks: dict[int, TaskRecord] = {}
         """By id: tasks that have not ended."""
-        self.history: deque[TaskRecord] = deque(maxlen=limits.HISTORY_TASKS)
+        self.history: deque[TaskRecord | Stretch] = deque(maxlen=limits.HISTORY_TASKS)
         """Tasks that ended lately, oldest first; without their arguments."""
         self.functions: dict[str, FunctionCounts] = {}
 
@@ -163,6 +165,17 @@ class State:
         """By id of options: the same queues."""
         self.waiting_queues: dict[ShapeQueue, None] = {}
         """Queues that have tasks, in order of their first need."""
+
+        self.folds: list[Fold] = []
+        """Ordered by their first ids: those with results, or results to come, that are held."""
+        self.folded = 0
+        """Calls in these."""
+        self.folds_to_send: deque[Fold] = deque()
+        """Folds with calls that no worker has, oldest first; all of one queue."""
+        self.fold_queue: ShapeQueue | None = None
+        """Where calls of folds would queue; left over when all of those have ended."""
+        self.fold_workers: dict[int, WorkerRecord] = {}
+        """By id: workers that have pieces of folds."""
 
         self.workers: dict[int, WorkerRecord] = {}
         """By id: workers that are not GONE."""

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from burrow_jupyter.core import limits, messages
+from burrow_jupyter.core.fusing import spread
 from burrow_jupyter.core.scheduler import (
     actors,
     bursts,
     deadlocks,
     direct,
+    folding,
     leases,
     losses,
     objects,
@@ -63,14 +65,32 @@ class Scheduler:
         state = self.state
         state.now = now
         client = state.peers.get(peer)
+        if client is None and batch:
+            client = self._hello(peer, batch[0])
+            batch = batch[1:]
+        if client is not None:
+            self._take(client, batch)
+        self._dispatch()
+
+    def _take(self, client: ClientRecord, batch: Sequence[Any]) -> None:
+        state = self.state
         at, count = 0, len(batch)
         while at < count:
             message = batch[at]
             kind = type(message)
             at += 1
-            if client is None:
-                client = self._hello(peer, message)
-            elif at < count and kind in _BURSTS and type(batch[at]) is kind:
+            alone = at == count or type(batch[at]) is not kind
+            fold = _FOLDS.get(kind)
+            if fold is not None and (alone or kind in _FUSED):
+                if fold(state, client, message):
+                    continue
+                if kind in _FUSED:
+                    self.unfold()
+                    self._take(client, spread(message))
+                    continue
+            if state.folds and kind not in folding.BESIDE:
+                folding.unfold(state)
+            if not alone and kind in _BURSTS:
                 gone_through = _BURSTS[kind](state, client, batch, at - 1)
                 if gone_through < at:
                     _HANDLERS[kind](state, client, message)
@@ -84,7 +104,11 @@ class Scheduler:
                 handler(state, client, message)
             if state.woken or state.unreferenced:
                 self._follow_up()
-        self._dispatch()
+
+    def unfold(self) -> None:
+        """Have every call in `state.tasks`, for whoever is about to look for one there."""
+        if self.state.folds:
+            folding.unfold(self.state)
 
     def lost(self, peer: int, now: float) -> None:
         """A connection broke. A worker's loss is told by `exited`, with its last words."""
@@ -93,6 +117,7 @@ class Scheduler:
         client = state.peers.get(peer)
         if client is None or client.worker is not None:
             return
+        self.unfold()
         losses.client_lost(state, client, of_task=None)
         direct.forget_wishes(state, client)
         if client.role == "observer":
@@ -126,6 +151,7 @@ class Scheduler:
         worker = state.workers.get(worker_id)
         if worker is None:
             return
+        self.unfold()
         losses.worker_exited(state, worker, exit_code, signal, running, begun, unborn)
         self._follow_up()
         self._dispatch()
@@ -140,6 +166,7 @@ class Scheduler:
     def weigh(self, reading: Reading, now: float) -> None:
         """The memory was read, and is short or was."""
         self.state.now = now
+        self.unfold()
         pressure.weigh(self.state, reading)
         self._dispatch()
 
@@ -149,6 +176,8 @@ class Scheduler:
         state.now = now
         if now >= state.weigh_at - 1e-6:
             state.weigh_at = 0.0
+        if state.fold_workers and folding.are_late(state):
+            folding.unfold(state)
         placement.retire_idle(state)
         placement.take_back_late(state)
         deadlocks.look(state)
@@ -171,6 +200,8 @@ class Scheduler:
         while state.woken or state.unreferenced:  # an argument was freed just before its use
             self._follow_up()
             placement.dispatch(state)
+        if state.folds_to_send:
+            folding.feed_idle(state)
 
     def _follow_up(self) -> None:
         state = self.state
@@ -257,6 +288,21 @@ def _surroundings(state: State, client: ClientRecord, message: messages.Surround
 def _setup(state: State, client: ClientRecord, message: messages.Setup) -> None:
     if message.code_id in state.codes:
         placement.add_setup(state, message)
+
+
+def _drop(state: State, client: ClientRecord, message: messages.Drop) -> None:
+    if state.folds:
+        folding.on_drop(state, client, message.ids)
+    else:
+        objects.drop(state, client, message.ids)
+
+
+def _fold_end(state: State, client: ClientRecord, message: messages.Done) -> bool:
+    return bool(state.folds) and folding.on_done(state, _worker_of(client), message)
+
+
+def _fold_ends(state: State, client: ClientRecord, message: messages.DoneMany) -> bool:
+    return bool(state.folds) and folding.on_ends(state, _worker_of(client), message)
 
 
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
@@ -387,7 +433,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Submit: tasks.on_submit,
     messages.Done: _done,
     messages.Call: actors.on_call,
-    messages.Drop: lambda state, client, m: objects.drop(state, client, m.ids),
+    messages.Drop: _drop,
     messages.Hold: lambda state, client, m: objects.hold(state, client, m.ids),
     messages.Get: objects.on_get,
     messages.Put: objects.on_put,
@@ -432,5 +478,16 @@ _BURSTS: dict[type, _Burst] = {
     messages.Done: bursts.on_ends,
 }
 """Where several come in a row: they take those that they can, and say where they have come to."""
+
+_FUSED = frozenset({messages.SubmitMany, messages.DoneMany})
+"""What stands for several messages."""
+
+_FOLDS: dict[type, Callable[[State, ClientRecord, Any], bool]] = {
+    messages.Submit: folding.on_submit,
+    messages.SubmitMany: folding.on_submits,
+    messages.Done: _fold_end,
+    messages.DoneMany: _fold_ends,
+}
+"""These say whether they have taken a message; one that they have not goes the usual way."""
 
 __all__ = ["ProtocolError", "Scheduler", "Settings", "TaskState"]
