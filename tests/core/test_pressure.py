@@ -159,3 +159,17 @@ def test_nothing_is_said_of_a_pause_that_holds_nothing_up():
 
     assert driver.ask("paused") == ""
     assert driver.ask("why", task) == "f waits for a free CPU: all are taken by Pan."
+
+
+def test_a_burst_goes_one_by_one_too(two):
+    driver = two.driver()
+    for task in [driver.submit("f") for _ in range(2)]:
+        two.end(task, micros=50)
+    two.weigh(91)
+    (options,) = two.state.options
+
+    driver.say(
+        messages.SubmitMany(driver.new_id(), driver.define("f"), options, 0, [b"", b"", b"", b""])
+    )
+
+    assert len(two.running()) == 1
