@@ -162,6 +162,7 @@ def init(
     mode: str = "local",
     log_to_driver: bool | None = None,
     local_mode: bool = False,
+    memory_pause: float | None = None,
     **other: Any,
 ) -> BurrowContext:
     """Start a burrow behind this process; calling it is optional.
@@ -184,6 +185,9 @@ def init(
             for debugging.
         log_to_driver: `False`: what tasks print is not shown; what they display is.
         local_mode: Ray's word for `mode="inline"`.
+        memory_pause: share of the memory (of this machine, or this container) above which nothing
+            begins beside what runs, until memory is free again; default: 0.9, or more where
+            16 GB are less than a tenth. 1: never.
         other: keywords that Ray knows and that mean nothing here are accepted.
 
     Returns:
@@ -216,7 +220,7 @@ def init(
             msg = f'{name} must be "{known[0]}" or "{known[1]}", got {value!r}'
             raise ValueError(msg)
     table.check("task", {"runtime_env": runtime_env})
-    _check(num_cpus, num_gpus, resources, object_store_memory, namespace)
+    _check(num_cpus, num_gpus, resources, object_store_memory, namespace, memory_pause)
     asked = {
         "num_cpus": num_cpus,
         "num_gpus": num_gpus,
@@ -227,6 +231,7 @@ def init(
         "infeasible": None if infeasible == "raise" else infeasible,
         "mode": None if mode == "local" else mode,
         "log_to_driver": None if log_to_driver is not False else False,
+        "memory_pause": memory_pause,
     }
     with context.opening:
         running = context.current_or_none()
@@ -261,6 +266,7 @@ def _check(
     resources: dict[str, float] | None,
     object_store_memory: int | None,
     namespace: str | None,
+    memory_pause: float | None,
 ) -> None:
     given = {"num_cpus": num_cpus, "resources": resources}
     table.check("task", given)
@@ -273,6 +279,11 @@ def _check(
         checks.number_of_bytes("object_store_memory", object_store_memory)
     if namespace is not None:
         table.check_name("namespace", namespace)
+    if memory_pause is not None and not 0 < memory_pause <= 1:
+        msg = (
+            f"memory_pause must be a share of the memory, above 0 and up to 1, got {memory_pause!r}"
+        )
+        raise ValueError(msg)
 
 
 def _open(asked: dict[str, Any]) -> Backend:
@@ -301,6 +312,7 @@ def _open(asked: dict[str, Any]) -> Backend:
             infeasible_waits=asked["infeasible"] == "wait",
             env_vars=environment.get("env_vars"),
             working_dir=environment.get("working_dir", ""),
+            memory_pause=asked["memory_pause"],
         )
     context.set_backend(opened)
     show_output(opened)
@@ -433,7 +445,8 @@ def is_initialized() -> bool:
 def restart(**arguments: Any) -> BurrowContext:
     """End the burrow and start one anew, with the arguments of the last `init` or with others."""
     asked = arguments or {k: v for k, v in _started.items() if v is not None and k != "automatic"}
-    names = ("num_cpus", "num_gpus", "resources", "object_store_memory", "namespace")
-    _check(*map(asked.get, names))  # before the running one has ended
+    _check(
+        *map(asked.get, inspect.signature(_check).parameters)
+    )  # before the running one has ended
     shutdown()
     return init(**asked)

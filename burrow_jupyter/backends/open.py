@@ -21,6 +21,7 @@ def open_local(
     infeasible_waits: bool = False,
     env_vars: Mapping[str, str] | None = None,
     working_dir: str = "",
+    memory_pause: float | None = None,
 ) -> Backend:
     """Start a burrow on this machine; see `engine.launch.start` for what is raised."""
     from burrow_jupyter.engine import launch  # noqa: PLC0415  # when it is opened
@@ -35,6 +36,7 @@ def open_local(
         infeasible_waits=infeasible_waits,
         env_vars=env_vars,
         working_dir=working_dir,
+        memory_pause=memory_pause,
     )
     from burrow_jupyter.backends.local import LocalBackend  # noqa: PLC0415  # while the head starts
 

@@ -135,6 +135,7 @@ class MachineRow(msgspec.Struct, frozen=True):
     memory_total_bytes: int
     burrow_rss_bytes: int  # head, zygote and workers together
     gpus: list[str]
+    paused: str = ""  # what is said of the pause for memory, "" while nothing waits for it
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):

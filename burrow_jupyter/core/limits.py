@@ -83,6 +83,22 @@ RESERVE_FOR_S = 5.0
 """How long it is kept at a time, and then not kept: who holds the rest may be waiting for one
 of those that are held back, unseen."""
 
+WEIGH_INTERVAL_S = 0.25
+"""How often the memory is read, at most, and only by a head that is awake anyway, or that holds
+something up: 6 us each time."""
+
+MEMORY_KEPT_SHARE = 0.1
+MEMORY_KEPT_MAX_BYTES = 16 * 1024**3
+"""Of the memory so much is to be left, or the burrow pauses: a tenth, as in Dask, whose workers
+pause at 80 % and kill at 95; Ray kills at 95 %. What runs already goes on taking memory, and the
+kernel ends a process, or stalls all of them, before the last bytes are gone. No more than 16 GB:
+on a machine of 1 TB a tenth would be more than any task is likely to want."""
+
+MEMORY_RESUME_SHARE = 0.25
+MEMORY_RESUME_MAX_BYTES = 256 * 1024**2
+"""Before work goes on, less must be used by this share of what is to be left, or by so much: so that
+it does not stop and go with each page."""
+
 IDLE_WORKER_KEEP_S = 1.0
 """Workers beyond the number of CPUs end after being idle for so long."""
 

@@ -22,15 +22,18 @@ import msgspec
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.framing import HEADER, FrameBuffer, FrameTooLarge
 from burrow_jupyter.core.scheduler import commands
+from burrow_jupyter.core.scheduler.state import Reading
 from burrow_jupyter.core.scheduler.step import ProtocolError, Scheduler
 from burrow_jupyter.engine import journal, processes, session, transport
 from burrow_jupyter.engine.output import last_words
+from burrow_jupyter.engine.sampling import largest
 from burrow_jupyter.engine.session import door_of
 from burrow_jupyter.engine.zygote import Birth
 
 if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.records import WorkerRecord
     from burrow_jupyter.core.scheduler.state import Settings
+    from burrow_jupyter.engine.hardware import MemoryGauge
     from burrow_jupyter.engine.publisher import Publisher
 
 RECV_BYTES = 1024 * 1024
@@ -74,6 +77,7 @@ class Head:
         zygote: socket.socket,
         zygote_pid: int,
         publisher: Publisher,
+        gauge: MemoryGauge,
     ) -> None:
         self._places = places
         self._key = key
@@ -94,6 +98,8 @@ class Head:
         self._kill_at: dict[int, float] = {}
         self._kill_if: dict[tuple[int, int], float] = {}  # only if it runs this task then
         self._publisher = publisher
+        self._gauge = gauge
+        self._weigh_at = 0.0 if settings.memory is not None else float("inf")
         self._refusals = 0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(places.socket)
@@ -115,7 +121,10 @@ class Head:
         """Serve until there is a reason to stop."""
         self._carry_out()
         while not self._stop_reason:
-            for fd, event in self._poll.poll(self._sleep_s()):
+            events = self._poll.poll(self._sleep_s())
+            if self.now() >= self._weigh_at:
+                self._weigh()  # before what has come, which perhaps is the first for long
+            for fd, event in events:
                 if fd == self._listener.fileno():
                     self._accept()
                 elif fd == self._zygote.fileno():
@@ -159,6 +168,18 @@ class Head:
                 del self._kill_if[worker_id, task_id]
                 self._kill_in_task(worker_id, task_id, deaf=True)
         self._scheduler.tick(now)
+
+    def _weigh(self) -> None:
+        """Read the memory, and say so if it is short or was."""
+        now = self.now()
+        self._weigh_at = now + limits.WEIGH_INTERVAL_S
+        state, used = self._scheduler.state, self._gauge.used_bytes()
+        bounds = state.settings.memory
+        assert bounds is not None, "or it is never time"
+        if used > bounds.pause_bytes or state.paused:
+            ours = {worker.pid for worker in state.workers.values()}
+            ours.update(client.pid for client in state.clients.values() if client.role == "driver")
+            self._scheduler.weigh(Reading(used, *largest(ours)), now)
 
     def _wake_at(self, at: float) -> None:
         heapq.heappush(self._timers, at)

@@ -88,6 +88,7 @@ def start(
     infeasible_waits: bool = False,
     env_vars: Mapping[str, str] | None = None,
     working_dir: str = "",
+    memory_pause: float | None = None,
 ) -> Launched:
     """Start a burrow behind this process and connect to it as its driver.
 
@@ -119,6 +120,7 @@ def start(
         sys_path=[working_dir, *sys.path] if working_dir else list(sys.path),
         directory=directory,
         infeasible_waits=infeasible_waits,
+        memory_pause=memory_pause,
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

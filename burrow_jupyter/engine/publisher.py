@@ -14,7 +14,7 @@ import msgspec
 
 from burrow_jupyter.core import feed, limits
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.core.scheduler import queries
+from burrow_jupyter.core.scheduler import queries, reasons
 from burrow_jupyter.core.scheduler.folding import ended_tasks
 from burrow_jupyter.core.scheduler.records import TaskState, WorkerState
 from burrow_jupyter.engine.sampling import Sampler
@@ -115,6 +115,7 @@ class Publisher:
             memory_total_bytes=machine.memory_total_bytes,
             burrow_rss_bytes=total,
             gpus=self.facts["gpus"],
+            paused=reasons.paused(state),
         )
         self._machine_new = True
         for worker in workers.values():

@@ -13,7 +13,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from burrow_jupyter.engine.hardware import detect_memory, memory_used_bytes
+from burrow_jupyter.engine.hardware import MemoryGauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,7 @@ class Sampler:
         self._last: dict[int, _Last] = {}
         self._machine_last = (0.0, 0.0)
         self._machine_percent = 0.0
-        self._memory_total_bytes = 0
+        self._gauge = MemoryGauge()
 
     def sample(self, pids: Iterable[int]) -> dict[int, ProcessSample]:
         """Return a sample of each of these processes that lives; the first says 0 % CPU.
@@ -108,22 +108,25 @@ class Sampler:
 
     def machine(self) -> MachineSample:
         """Return a sample of the machine; the first says how busy it was since it started."""
-        if not self._memory_total_bytes:
-            self._memory_total_bytes = detect_memory().total_bytes
         busy_s, all_s = self._machine_times()
         passed_s = all_s - self._machine_last[1]
         if passed_s >= SHORTEST_S:
             percent = 100 * (busy_s - self._machine_last[0]) / passed_s
             self._machine_percent = min(100.0, max(0.0, percent))
             self._machine_last = (busy_s, all_s)
-        return MachineSample(
-            self._machine_percent, self._machine_memory(), self._memory_total_bytes
-        )
+        return MachineSample(self._machine_percent, self._machine_memory(), self._gauge.total_bytes)
 
     def _machine_memory(self) -> int:
         if self._read is _read_proc:
-            return memory_used_bytes()
+            return self._gauge.used_bytes()
         return int(_psutil().virtual_memory().used)
+
+
+def largest(pids: Iterable[int]) -> tuple[int, int]:
+    """Return which of these processes has most memory of its own, and how much; `0, 0`: none."""
+    sizes = ((r.private_bytes, pid) for pid in pids if (r := _read_proc(pid)) is not None)
+    size, pid = max(sizes, default=(0, 0))
+    return pid, size
 
 
 def _read_proc(pid: int) -> _Reading | None:

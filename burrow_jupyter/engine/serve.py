@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import burrow_jupyter
-from burrow_jupyter.core import feed, resources
-from burrow_jupyter.core.scheduler.state import Settings
+from burrow_jupyter.core import feed, limits, resources
+from burrow_jupyter.core.scheduler.state import MemoryBounds, Settings
 from burrow_jupyter.engine import accelerators, hardware, processes, session
 from burrow_jupyter.engine.head import Head, log
 from burrow_jupyter.engine.publisher import Publisher
@@ -38,17 +38,17 @@ def serve(
     processes.become_subreaper()
     given = msgspec.msgpack.decode(encoded, type=HeadSettings)
     cpus = hardware.detect_cpus()
-    memory = hardware.detect_memory()
+    gauge = hardware.MemoryGauge()
     gpu_ids = tuple(accelerators.gpu_ids(given.num_gpus, os.environ))
     count = cpus.count if given.num_cpus is None else given.num_cpus
     reason = cpus.reason if given.num_cpus is None else f"num_cpus={count:g} in init()"
     store = given.object_store_bytes or hardware.store_capacity(
-        memory.total_bytes, free_bytes(given.places.store)
+        gauge.total_bytes, free_bytes(given.places.store)
     )
     quantities = {
         resources.CPU: count,
         resources.GPU: float(len(gpu_ids)),
-        resources.MEMORY: float(max(0, memory.total_bytes - store)),
+        resources.MEMORY: float(max(0, gauge.total_bytes - store)),
         resources.STORE: float(store),
         **given.resources,
     }
@@ -64,6 +64,7 @@ def serve(
         namespace=given.namespace,
         prestart=min(PRESTART_MAX, int(-(-count // 1))),
         store_bytes=store,
+        memory=_bounds(gauge, given.memory_pause),
     )
     name = f"{given.session:016x}"
     burrow = feed.BurrowRow(
@@ -94,6 +95,7 @@ def serve(
         zygote=zygote,
         zygote_pid=zygote_pid,
         publisher=publisher,
+        gauge=gauge,
     )
     session.write_file(
         given.places,
@@ -115,3 +117,15 @@ def serve(
         log("the head failed; the burrow ends")
         session.remove(given.places.directory, given.places.store)
         raise
+
+
+def _bounds(gauge: hardware.MemoryGauge, share: float | None) -> MemoryBounds | None:
+    """Return when the burrow is to pause for memory; `None` where its use cannot be told."""
+    total = gauge.total_bytes
+    if not gauge.used_bytes():
+        return None
+    kept = min(total * limits.MEMORY_KEPT_SHARE, limits.MEMORY_KEPT_MAX_BYTES)
+    most = total - kept if share is None else total * share
+    less = min(kept * limits.MEMORY_RESUME_SHARE, limits.MEMORY_RESUME_MAX_BYTES)
+    resume = max(0, most - less)
+    return MemoryBounds(total, int(most), int(resume), gauge.place)

@@ -23,3 +23,4 @@ class HeadSettings(msgspec.Struct):
     sys_path: list[str]
     directory: str
     infeasible_waits: bool = False  # what more is asked for than there will ever be
+    memory_pause: float | None = None  # share of the memory

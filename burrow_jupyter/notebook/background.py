@@ -16,11 +16,13 @@ import builtins
 import functools
 import inspect
 import pickle
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from IPython.core.error import InputRejected, UsageError
+from IPython.core.inputtransformer2 import TransformerManager
 from IPython.display import display
 
 from burrow_jupyter.api.calls import get
@@ -35,6 +37,13 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.api.refs import ObjectRef
     from burrow_jupyter.notebook.everywhere import Everywhere
+
+
+_TEXT_TAKERS = ("run_line_magic", "run_cell_magic", "system", "getoutput")
+"""Methods of the shell into whose texts it inserts values."""
+_INSERTED = re.compile(r"\{([^{}]+)\}|\$(\w+)")
+_TAKE_CODE = {"time": True, "prun": True, "capture": True, "timeit": False, "memit": False}
+"""Magics that run Python, and whether what that assigns stays."""
 
 
 class Names(ast.NodeVisitor):
@@ -61,6 +70,35 @@ class Names(ast.NodeVisitor):
                 self.assigned[(alias.asname or alias.name).split(".")[0]] = None
 
     visit_ImportFrom = visit_Import  # noqa: N815  # as above
+
+    def visit_Call(self, node: ast.Call) -> None:  # as above
+        """What IPython makes of magics and `!` has names in its texts, and perhaps code."""
+        self.generic_visit(node)
+        texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+        if not (isinstance(node.func, ast.Attribute) and node.func.attr in _TEXT_TAKERS and texts):
+            return
+        self._inside += 1
+        for inserted in _INSERTED.findall(" ".join(map(str, texts[:2]))):  # not in a cell's body
+            self._visit_code("".join(inserted))
+        self._inside -= 1
+        magic, code = texts[0], str(texts[-1])
+        if not node.func.attr.startswith("run_") or magic not in _TAKE_CODE:
+            return
+        if magic == "capture" and str(texts[1]).isidentifier():
+            self.assigned[str(texts[1])] = None
+        self._inside += not _TAKE_CODE[magic]
+        while code and not self._visit_code(code):  # options come first
+            code = code.partition(" ")[2]
+        self._inside -= not _TAKE_CODE[magic]
+
+    def _visit_code(self, code: str) -> bool:
+        """Look at code that stands in a text; say whether it is some."""
+        try:
+            tree = ast.parse(TransformerManager().transform_cell(code.lstrip()))
+        except (SyntaxError, ValueError):
+            return False
+        self.visit(tree)
+        return True
 
     def _visit_scope(self, node: Any) -> None:
         if not self._inside:
@@ -245,7 +283,7 @@ class Background:
         given = vars(self._parser.parse_args(shlex.split(line)))
         number = len(self._shell.user_ns.get("In", "x")) - 1
         everywhere = given.pop("all")
-        options = {key: value for key, value in given.items() if value}
+        options = {key: value for key, value in given.items() if value not in (None, "")}
         if everywhere and options:
             self._parser.error("--all takes no other option, each worker runs the cell once")
         label = f"In[{number}]" if number > 0 else "%%burrow"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "waiting": "var(--jp-border-color1, #bdbdbd)",
-    "ready": "var(--jp-brand-color3, #90caf9)",
+    "ready": "var(--jp-brand-color1, #1976d2);opacity:0.4",  # paler than "running" in each theme
     "running": "var(--jp-brand-color1, #1976d2)",
     "finished": "var(--jp-success-color1, #388e3c)",
     "failed": "var(--jp-error-color1, #d32f2f)",

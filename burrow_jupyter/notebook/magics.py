@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import UsageError
@@ -182,6 +183,7 @@ def status() -> str:
     alive = [row for row in state.actors() if row["state"] != "dead"]
     count = len(state.workers())
     workers = f"{count} worker process{'' if count == 1 else 'es'}"
+    paused = str(backend.ask("paused")) if backend.name == "local" else ""
     return "\n".join(
         [
             f"Burrow runs: {cpus - free:g} of {cpus:g} CPUs busy ({info.get('cpus_reason', '')})",
@@ -189,6 +191,7 @@ def status() -> str:
                 f"{html.several(running, 'task')} running, {waiting} waiting; "
                 f"{html.several(len(alive), 'actor')}; {workers}"
             ),
+            *textwrap.wrap(f"P{paused[1:]}" if paused else "", 90, subsequent_indent="  "),
         ]
     )
 

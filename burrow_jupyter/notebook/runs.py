@@ -30,6 +30,15 @@ KEEP = 1_000
 """Runs of which output still finds its cell; older ones print where the notebook prints."""
 
 
+def _cells_on_stack() -> int:
+    """Return how many cells are being run right here: code of one may run others."""
+    count, frame = 0, sys._getframe()  # noqa: SLF001  # there is no public way
+    while frame.f_back is not None:
+        frame = frame.f_back
+        count += frame.f_code.co_name == "run_cell_async"
+    return count
+
+
 class Run:
     """One execution of one cell."""
 
@@ -124,6 +133,8 @@ class Runs:
             self._loop = None
 
     def _begin(self, info: Any) -> None:
+        if _cells_on_stack() > 1 and self._active:
+            return  # another one runs it, and what it launches is of that one's run
         # The list of inputs, since the counter is ahead of it in some versions of IPython.
         # It does not have a cell yet that is about to run.
         number = len(self._shell.user_ns.get("In", "")) - (info is None)
@@ -138,7 +149,21 @@ class Runs:
         for show in held:
             show(run)
 
+    def _let_the_reply_go(self) -> None:
+        """Let no interrupt hit the kernel between the end of a cell and its reply.
+
+        ipykernel would send none: the front end would show the cell as running for ever. It
+        takes interrupts again itself, when the next message comes.
+        """
+        if not hasattr(getattr(self._shell, "kernel", None), "saved_sigint_handler"):
+            return
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def _end(self, result: Any) -> None:
+        if _cells_on_stack():
+            return  # of another one, which has run this one and goes on
+        self._let_the_reply_go()
         # A cell that awaits has a context of its own, which is over by now.
         run = self._active.pop(self._parent().get("header", {}).get("msg_id", ""), None)
         if run is None:

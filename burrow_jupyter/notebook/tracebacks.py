@@ -7,6 +7,7 @@ what to do. Everything else is shown as IPython shows it.
 from __future__ import annotations
 
 import dis
+import sys
 import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ class Tracebacks:
 
     def __init__(self, shell: InteractiveShell) -> None:
         """Leave them as they are; see `hook`."""
+        self._shell = shell
         self._makers: list[Any] = [shell.InteractiveTB, shell.SyntaxTB]
 
     def hook(self) -> None:
@@ -54,11 +56,39 @@ class Tracebacks:
 
         for maker, own in zip(self._makers, (structured, structured_syntax), strict=True):
             maker.structured_traceback = own  # until unhook
+        shell, show = self._shell, self._shell.showtraceback
+
+        def show_groups(given: Any = None, *rest: Any, **named: Any) -> None:
+            # IPython prints groups as Python does, with every frame, and to stderr.
+            kind, value, _ = given or sys.exc_info()
+            lines = [] if kind is None or named.get("exception_only") else _of_group(value)
+            if lines and not shell.call_pdb:
+                shell._showtraceback(kind, value, lines)  # noqa: SLF001  # what front ends override
+            else:
+                show(given, *rest, **named)
+
+        vars(shell)["showtraceback"] = show_groups  # until unhook
 
     def unhook(self) -> None:
         """Have them as they were."""
         for maker in self._makers:
             vars(maker).pop("structured_traceback", None)  # ours hides that of the class
+        vars(self._shell).pop("showtraceback", None)
+
+
+def _of_group(value: Any) -> list[str]:
+    """Return what is shown of a group of errors that has come through us; nothing of others."""
+    if not isinstance(value, BaseExceptionGroup):
+        return []
+    if hasattr(value, "_render_traceback_"):  # IPython's protocol: it is a task's
+        shown: list[str] = value._render_traceback_()
+        return shown
+    inside: list[BaseException] = [value]
+    for error in inside:
+        if any(errors.is_own(frame) for frame, _ in traceback.walk_tb(error.__traceback__)):
+            return errors.format_error(value).splitlines()
+        inside += error.exceptions if isinstance(error, BaseExceptionGroup) else []
+    return []
 
 
 def _has_context(value: BaseException) -> bool:

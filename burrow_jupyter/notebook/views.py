@@ -132,6 +132,8 @@ class FutureView(View):
         who = row.get("name") or "ObjectRef"
         took = _took(row, time.time())
         phrase = _PHRASES[state] if row.get("name") or state != "finished" else "stored"
+        if row.get("paused"):
+            phrase = "waits, paused for memory"
         if took:
             phrase += {"finished": " in ", "failed": " after ", "cancelled": " after "}.get(
                 state, ", "
@@ -365,6 +367,7 @@ class StripView(View):
                 f"{counts['cancelled']:,} cancelled" if counts["cancelled"] else "",
                 f"{counts['running']:,} running" if counts["running"] else "",
                 f"{counts['ready']:,} waiting" if counts["ready"] else "",
+                "paused for memory" if counts["ready"] and row.get("paused") else "",
                 html.duration(row.get("elapsed_s", 0.0)),
                 _overhead(row),
             ]

@@ -139,6 +139,8 @@ export interface IMachineRow {
   /** head, zygote and workers together */
   readonly burrow_rss_bytes: number;
   readonly gpus: readonly string[];
+  /** what is said of the pause for memory, "" while nothing waits for it */
+  readonly paused: string;
 }
 
 /** Everything, as of now. */

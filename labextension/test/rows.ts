@@ -125,7 +125,8 @@ export function snapshot(changes: Partial<ISnapshot> = {}): ISnapshot {
       memory_used_bytes: 1024 ** 3,
       memory_total_bytes: 8 * 1024 ** 3,
       burrow_rss_bytes: 1024 ** 2,
-      gpus: []
+      gpus: [],
+      paused: ''
     },
     objects: {
       count: 0,

@@ -46,6 +46,15 @@ function show(content: Partial<ISnapshot> | null, changes: Partial<IBurrowProps>
   );
 }
 
+test('a pause for memory is told at the top', () => {
+  const { machine } = snapshot();
+
+  const html = show({ machine: { ...machine, paused: 'paused for memory: 9 of 10 GB' } });
+
+  assert.match(html, /role="status"[^>]*>paused for memory: 9 of 10 GB/);
+  assert.doesNotMatch(show({ machine }), /paused for memory/);
+});
+
 test('every phase without a burrow says what is the case', () => {
   const texts: [Phase, RegExp][] = [
     [{ kind: 'no-notebook' }, /No notebook is open/],

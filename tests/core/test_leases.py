@@ -213,6 +213,79 @@ def test_a_task_that_waits_gives_back_what_its_worker_holds_ahead(one):
     assert one.running() == [ahead]
 
 
+# ---- being stopped ---------------------------------------------------------------------
+
+
+def stopped(burrow, *, force=False):
+    """Return a driver, and a task of its cell that was stopped and goes on."""
+    driver = burrow.driver()
+    cell = driver.new_id()
+    driver.say(messages.DefineRun(cell, "In[1]"))
+    task = driver.submit("stuck", run=cell)
+    driver.say(messages.CancelRun(cell, force))
+    return driver, task
+
+
+def test_what_was_stopped_lends_its_cpu_to_the_next_cell_until_it_has_ended(one):
+    driver, stuck = stopped(one)
+
+    following = driver.submit("f")
+
+    assert one.running() == [stuck, following]
+    one.worker_of(stuck).stop_task(stuck)
+    more = driver.submit("f")
+    assert one.running() == [following]
+    one.end(following)
+    assert one.running() == [more]
+    one.end(more)
+    assert one.free() == 1
+
+
+def test_what_was_stopped_and_is_killed_has_given_its_cpu_back_once(one):
+    driver, stuck = stopped(one)
+    one.end(driver.submit("f"))
+
+    one.worker_of(stuck).die()
+
+    assert driver.state_of(stuck) == "cancelled"
+    assert one.free() == 1
+
+
+def test_what_was_stopped_while_it_waits_lends_its_cpu_once(one):
+    driver = one.driver()
+    cell = driver.new_id()
+    driver.say(messages.DefineRun(cell, "In[1]"))
+    parent = driver.submit("parent", run=cell)
+    worker = one.worker_of(parent)
+    child = worker.submit("child", parent=parent)
+    worker.get(child, task=parent)
+    driver.say(messages.CancelRun(cell))
+
+    following, more = driver.submit("f"), driver.submit("f")
+
+    assert one.running() == [parent, child, following]
+    one.worker_of(child).stop_task(child)
+    worker.say(messages.Unblock(parent))
+    assert more not in one.running()
+    worker.stop_task(parent)
+    assert more not in one.running()
+    one.end(following)
+    one.end(more)
+    assert one.free() == 1
+
+
+def test_a_task_that_is_cancelled_and_may_take_its_time_keeps_its_cpu(one):
+    driver = one.driver()
+    task = driver.submit("f")
+
+    driver.cancel(task)
+
+    following = driver.submit("f")
+    assert one.running() == [task]
+    one.worker_of(task).stop_task(task)
+    assert one.running() == [following]
+
+
 # ---- GPUs ------------------------------------------------------------------------------
 
 

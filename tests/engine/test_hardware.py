@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from burrow_jupyter.engine.hardware import (
+    MemoryGauge,
     detect_cpus,
     detect_memory,
     memory_used_bytes,
@@ -145,6 +146,7 @@ def test_memory_is_the_machines_without_a_limit(machine):
 
     assert detect_memory(root) == (8 * GB, "all of this machine's")
     assert memory_used_bytes(root) == 2 * GB
+    assert MemoryGauge(root).place == "this machine"
 
 
 def test_memory_is_what_the_container_has(machine):
@@ -153,7 +155,8 @@ def test_memory_is_what_the_container_has(machine):
             "proc/self/cgroup": "0::/a/b\n",
             "sys/fs/cgroup/a/memory.max": f"{4 * GB}\n",
             "sys/fs/cgroup/a/memory.current": f"{3 * GB}\n",
-            "sys/fs/cgroup/a/memory.stat": f"anon 5\ninactive_file {GB}\nshmem {GB}\n",
+            "sys/fs/cgroup/a/memory.stat": f"anon 5\ninactive_file {GB}\nshmem {GB}\n"
+            f"active_file {GB // 2}\n",
             "sys/fs/cgroup/a/b/memory.max": "max\n",
         }
     )
@@ -162,7 +165,8 @@ def test_memory_is_what_the_container_has(machine):
 
     assert found.total_bytes == 4 * GB
     assert "control group" in found.reason
-    assert memory_used_bytes(root) == 2 * GB
+    assert memory_used_bytes(root) == 1.5 * GB
+    assert MemoryGauge(root).place == "this container"
 
 
 def test_memory_of_version_1(machine):
@@ -172,7 +176,8 @@ def test_memory_of_version_1(machine):
             "proc/self/cgroup": "4:memory:/docker/abc\n",
             f"{folder}/memory.limit_in_bytes": f"{GB}\n",
             f"{folder}/memory.usage_in_bytes": f"{GB // 2}\n",
-            f"{folder}/memory.stat": f"inactive_file 7\ntotal_inactive_file {GB // 4}\n",
+            f"{folder}/memory.stat": f"inactive_file 7\ntotal_inactive_file {GB // 8}\n"
+            f"total_active_file {GB // 8}\n",
             "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
         }
     )

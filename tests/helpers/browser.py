@@ -235,6 +235,7 @@ class NotebookPage:
         """
         timeout_ms = PAGE_START_S * 1000
         self.page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=timeout_ms)
+        self.page.wait_for_function("document.body.dataset.jpThemeName", timeout=timeout_ms)
         self.page.wait_for_function(
             "([name, value]) => window.jupyterapp.shell.currentWidget?.context?.sessionContext"
             "?.session?.kernel?.[name] === value",
@@ -318,6 +319,10 @@ class NotebookPage:
         self.command("apputils:change-theme", {"theme": name})
         self.page.wait_for_function(
             "name => document.body.dataset.jpThemeName === name", arg=name, timeout=30_000
+        )
+        # Drawn, too: the style sheet has come by now, but the page may not have used it.
+        self.page.evaluate(
+            "new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
         )
         self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 

@@ -24,6 +24,7 @@ from burrow_jupyter.core.messages import Value
 from burrow_jupyter.core.options import ActorOptions, TaskOptions
 from burrow_jupyter.core.scheduler import commands
 from burrow_jupyter.core.scheduler.proof import check
+from burrow_jupyter.core.scheduler.state import MemoryBounds, Reading
 from burrow_jupyter.core.scheduler.step import Scheduler, Settings
 
 if TYPE_CHECKING:
@@ -272,7 +273,8 @@ class Burrow:
         self.orders: list[commands.Command] = []
         self.asked_for: list[commands.StartWorker] = []
         self._peers = 0
-        self._scheduler = Scheduler(Settings(session=1, totals=totals, gpu_ids=ids))
+        memory = MemoryBounds(100 * 1024**3, 90 * 1024**3, 85 * 1024**3, "this machine")
+        self._scheduler = Scheduler(Settings(session=1, totals=totals, gpu_ids=ids, memory=memory))
 
     @property
     def state(self) -> State:
@@ -306,6 +308,11 @@ class Burrow:
         """Let time pass, and tick."""
         self.now += seconds
         self.event("tick")
+
+    def weigh(self, percent: int, worker: Worker | None = None, gigabytes: int = 0) -> None:
+        """Let so much of the 100 GB of memory be used, and some of it by a worker."""
+        pid = self.state.workers[worker.number].pid if worker is not None else 0
+        self.event("weigh", Reading(percent * 1024**3, pid, gigabytes * 1024**3))
 
     # ---- processes -------------------------------------------------------------------
 

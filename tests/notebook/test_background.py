@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+import pytest
+
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -91,6 +93,39 @@ def test_magics_and_shell_commands_run_in_the_background(cells: Kernel):
     wait_until(lambda: "from a shell" in run.stdout and "Wall time" in run.stdout, 20, "the output")
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown", "value"),
+    [
+        ("%time made = add_one(base)", "made", "21"),
+        ("%%time\nmade = add_one(base)", "made", "21"),
+        ("made = %time add_one(base)", "made", "21"),
+        ("%timeit -n 1 -r 1 add_one(base)\nmade = 1", "made", "1"),
+        ("%timeit -n1 -r1 untouched = add_one(base)", "untouched", "'as it was'"),
+        ("%%capture said\nprint(base)\nmade = 2", "[str(said), made]", "['20\\n', 2]"),
+        ("made = !echo $base {base + 1}", "made", "['20 21']"),
+        ("%env MADE=base\nmade = os.environ['MADE']", "made", "'base'"),
+    ],
+)
+def test_names_in_the_text_of_a_magic_come_and_go_like_any_others(
+    cells: Kernel, cell: str, shown: str, value: str
+):
+    cells.run_ok("base = 20; untouched = 'as it was'; made = None\ndef add_one(x): return x + 1")
+
+    cells.run_ok(f"%%burrow\n{cell}")
+
+    assert cells.run_ok(shown).text == value
+
+
+def test_a_magic_waits_for_the_names_in_its_text(cells: Kernel):
+    door = gate()
+    cells.run_ok(f"%%burrow\n{WAIT.format(door)}late = 'soup'")
+
+    reader = cells.submit("!echo hot {late}")
+    open_door(cells, door)
+
+    assert cells.wait(reader).stdout.strip() == "hot soup"
+
+
 def test_a_background_cell_may_await(cells: Kernel):
     cells.run_ok(
         "%%burrow\nimport asyncio\nawait asyncio.sleep(0)\nslept = await asyncio.sleep(0, 5)"
@@ -132,6 +167,8 @@ def test_options_and_wrong_ones(cells: Kernel):
     )
     assert "2.0" in cells.run_ok("broth").text
     assert cells.run_ok("any(row['name'] == 'stock' for row in burrow.tasks())").text == "True"
+    cells.run_ok("%%burrow --cpus 0\nfond = burrow.get_runtime_context().get_assigned_resources()")
+    assert cells.run_ok("fond").text == "{}"
 
     assert "--cpus" in cells.run("%%burrow --cpu\npass").stderr
 

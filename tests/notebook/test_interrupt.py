@@ -119,6 +119,28 @@ def test_a_task_that_ignores_the_interrupt_is_ended_with_its_process(kitchen: Ke
     assert shown.error["ename"] == "TaskCancelledError"
 
 
+@pytest.mark.parametrize("stuck", ["sum(range(10**10))", "subprocess.run(['sleep', '100'])"])
+def test_the_next_cell_does_not_wait_for_the_end_of_code_that_hears_no_interrupt(
+    kitchen: Kernel, folder: Path, stuck: str
+):
+    kitchen.run_ok(
+        "import subprocess\n@burrow.remote(max_retries=0)\n"
+        f"def deaf(mark):\n    Path(mark).touch()\n    {stuck}"
+    )
+    cpus = int(kitchen.run_ok("int(burrow.cluster_resources()['CPU'])").text)
+    next_cell = "burrow.get(square.remote(3)); print(len(unfinished('deaf')), end='')"
+    for _ in range(5):  # on a machine that is slow now it may be killed before we have looked
+        mark = fresh()
+        run = kitchen.submit(f"burrow.get([deaf.remote(f'{mark}-{{n}}') for n in range({cpus})])")
+        wait_until(lambda m=mark: len(list(folder.glob(f"{m}-*"))) == cpus, 10, "all to run")
+        stop(kitchen, run)
+        if kitchen.run_ok(next_cell).stdout != "0":
+            break
+    else:
+        pytest.fail("the next cell began when what was stopped had ended")
+    ended(kitchen, "deaf")
+
+
 def test_tasks_of_other_cells_go_on(kitchen: Kernel, folder: Path):
     door, mark = fresh(), fresh()
     kitchen.run_ok(f"other = wait_for.options(num_cpus=0).remote({door!r}, 'untouched')")
@@ -232,6 +254,30 @@ def test_random_interrupts_lose_nothing_and_hang_nothing(kitchen: Kernel, folder
         ended(kitchen, "hang", "square")
         assert kitchen.run_ok("burrow.get(square.remote(3))").text == "9"
     assert kitchen.run_ok("burrow.get(steady.add.remote())").text == "2"
+
+
+def test_an_interrupt_between_the_end_of_a_cell_and_its_reply_loses_no_reply(kitchen: Kernel):
+    # ipykernel sleeps for a moment there, here for a second.
+    kitchen.run_ok("kernel = get_ipython().kernel; usual = kernel._execute_sleep")
+    run = kitchen.submit("kernel._execute_sleep = 1; print('over', flush=True)")
+    wait_until(lambda: "over" in run.stdout, 10, "the code of the cell")
+
+    kitchen.interrupt()
+
+    assert kitchen.wait(run).status == "ok"
+    kitchen.run_ok("kernel._execute_sleep = usual")
+
+
+def test_a_cell_that_has_run_another_cell_can_still_be_stopped(kitchen: Kernel, folder: Path):
+    mark = fresh()
+    run = kitchen.submit(
+        f"get_ipython().run_cell('1 + 1'); burrow.get(hang.remote({mark!r}))\nwhile True: pass"
+    )
+    wait_until((folder / mark).exists, 10, "the task to run")
+
+    stop(kitchen, run)
+
+    ended(kitchen, "hang")
 
 
 def test_an_executor_does_not_wait_for_what_the_interrupt_is_to_end(kitchen: Kernel, folder: Path):

@@ -149,3 +149,22 @@ def test_a_single_future_that_is_shown_gets_no_second_line(cells: Kernel):
     assert len(run.displays) == 1
     assert "wait_for" in strip(run)
     cells.run_ok(f"Path({door!r}).touch(); Path({other_door!r}).touch()")
+
+
+def test_the_line_and_the_status_tell_of_the_pause_for_memory(kernel: Kernel):
+    kernel.run_ok(
+        "%load_ext burrow\nimport os, time, burrow; burrow.init(num_cpus=2, memory_pause=1e-9)\n"
+        "@burrow.remote\ndef hold():\n    while not os.path.exists('door'): time.sleep(0.01)"
+    )
+    run = kernel.run_ok("refs = [hold.remote() for _ in range(3)]; None", cell_id="held")
+
+    assert "1 running · 2 waiting · paused for memory" in wait_for(run, "paused")
+    assert (
+        "paused for memory" in kernel.run_ok("refs[-1]", cell_id="shown").displays[0]["text/plain"]
+    )
+    status = kernel.run_ok("%burrow").stdout
+    assert "Paused for memory: " in status
+    assert "or when nothing else runs" in status
+    kernel.run_ok("open('door', 'w').close(); burrow.get(refs)")
+    assert "paused" not in wait_for(run, "3 of 3 tasks done").lower()
+    assert "aused" not in kernel.run_ok("%burrow").stdout

@@ -105,3 +105,28 @@ def test_tasks_of_tasks_name_their_cells(cells: Kernel):
     places = [line for line in lines if ", in " in line]
     assert [line.rpartition(" ")[2] for line in places] == ["outer", "inner"]
     assert all(re.match(r"  Cell In\[\d+\], line \d, in ", line) for line in places)
+
+
+def test_a_group_of_errors_is_shown_like_any_other(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef several():\n"
+        "    raise ExceptionGroup('several', [ValueError('one'), KeyError('two')])"
+    )
+
+    lines = shown(cells, "burrow.get(several.remote())")
+
+    assert lines[0] == "RayTaskError(ExceptionGroup): several (2 sub-exceptions)"
+    assert "| ValueError: one" in "".join(lines)
+    assert len(lines) <= 10
+    assert not any(name in "".join(lines) for name in ("burrow_jupyter", "interactiveshell"))
+
+
+def test_what_we_raise_in_a_group_of_the_cell_is_shown_without_our_frames(cells: Kernel):
+    lines = shown(
+        cells,
+        "try: square(1)\nexcept TypeError as error: raise ExceptionGroup('all', [error]) from None",
+    )
+
+    assert any("ExceptionGroup: all" in line for line in lines)
+    assert any("a remote function is not called directly" in line for line in lines)
+    assert not any(name in "".join(lines) for name in ("burrow_jupyter", "interactiveshell"))

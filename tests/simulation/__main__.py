@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--brief", action="store_true", help="only the reasons")
     parser.add_argument("--stop", action="store_true", help="at the first that fails")
     parser.add_argument("--log", type=int, default=50, help="lines of the story")
+    parser.add_argument("--pressed", action="store_true", help="with memory that gets short")
     parser.add_argument("--story", action="store_true", help="also of those that go well")
     arguments = parser.parse_args()
     seeds = arguments.seeds or range(arguments.first, arguments.first + arguments.count)
@@ -25,7 +26,12 @@ def main() -> int:
     steps = 0
     for seed in seeds:
         try:
-            world = run(seed, actions=arguments.actions, log_lines=arguments.log)
+            world = run(
+                seed,
+                actions=arguments.actions,
+                log_lines=arguments.log,
+                pressed=arguments.pressed,
+            )
         except Failed as failure:
             failed += 1
             text = str(failure)

@@ -64,6 +64,8 @@ class Facts:
         self.returned: dict[int, tuple[list[int], int]] = {}
         self.rode: set[int] = set()  # sent to run behind what makes their argument
         self.knots: set[int] = set()  # calls that wait for what can come only when they have ended
+        self.parents: set[int] = set()  # tasks that had unfinished children before this step
+        self.begun: set[int] = set()  # tasks that were sent to a worker that had none, in this step
         self.reclaimed: set[Client] = set()  # workers that are to answer to the end of a loan
         self._serial = 0
 
@@ -188,6 +190,7 @@ class Facts:
     def _in_turn(self, client: Client, run: messages.Run) -> None:
         if run.method:
             return
+        self.begun.add(run.task_id)
         self.sent.setdefault(client, {})[run.task_id] = None
         (self.rode.add if None in run.values else self.rode.discard)(run.task_id)
         last, index = self.returned.pop(run.task_id, ([-1], 0))
@@ -315,14 +318,15 @@ class Facts:
     def check_claims(self) -> None:
         """No resource is in use twice.
 
-        A worker whose task waited in `get` may oversubscribe CPUs until it has run dry.
+        A worker whose task waited in `get`, or is about to end for an interrupt, may oversubscribe
+        CPUs until it has run dry.
         """
         state = self.world.state
         for number in list(self.resumed):
             known = state.workers.get(number)
             if known is None or not known.assigned:
                 self.resumed.discard(number)
-        self.resumed.update(w.id for w in state.workers.values() if w.blocked)
+        self.resumed.update(w.id for w in state.workers.values() if w.blocked or w.leaving)
         used: Counter[str] = Counter()
         gpus: Counter[str] = Counter()
         for worker, options in self.running.values():
@@ -414,9 +418,33 @@ def check_progress(world: World) -> None:
         dead = actor is None or actor.state is ActorState.DEAD
         world.require(dead, f"actor {actor_id:x} outlives the task that made it, and crashed")
     facts.to_die.clear()
+    if world.pressed is not None:
+        _check_pause(world)
+    facts.begun.clear()
     for key, actor_id in state.names.items():
         world.require(actor_id not in facts.dead_actors, f"{key} is a killed actor's name")
     facts.check_claims()
+
+
+def _check_pause(world: World) -> None:
+    """While the memory is short, nothing begins beside what runs."""
+    tasks, facts = world.state.tasks, world.facts
+    parents = {task.parent for task in tasks.values()}
+    waiting, facts.parents = parents | facts.parents, parents
+    if not world.state.paused:
+        return
+    running = [
+        task.id
+        for task in tasks.values()
+        if task.worker is not None
+        and task.actor is None
+        and not task.worker.blocked
+        and next(iter(task.worker.assigned)) == task.id
+        and task.id not in waiting
+    ]
+    begun = facts.begun.intersection(running)
+    names = [f"{i:x}" for i in running]
+    world.require(not begun or len(running) == 1, f"memory is short, and there run {names}")
 
 
 def _check_blocked(world: World, task: TaskRecord) -> None:

@@ -20,7 +20,7 @@ from burrow_jupyter.core import limits, messages, resources
 from burrow_jupyter.core.fusing import spread
 from burrow_jupyter.core.scheduler import commands, folding
 from burrow_jupyter.core.scheduler.proof import check
-from burrow_jupyter.core.scheduler.state import Settings
+from burrow_jupyter.core.scheduler.state import MemoryBounds, Reading, Settings
 from burrow_jupyter.core.scheduler.step import Scheduler
 
 from . import checker
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 LOG_LINES = 50
 EVENTS_MAX = 60_000
 """A history of the length below takes a tenth of that: more means that it never ends."""
+PRESSURE_S = (0.0, 0.5, 20.0)
+"""Virtual time, one of these, after which the memory stays as it is, short perhaps."""
 _UNFOLDED_BY_NONE = folding.BESIDE | {
     messages.Submit,
     messages.SubmitMany,
@@ -51,7 +53,9 @@ class Failed(AssertionError):
 class World:
     """The loop, the machine and all its processes."""
 
-    def __init__(self, seed: int, *, actions: int = 60, log_lines: int = LOG_LINES) -> None:
+    def __init__(
+        self, seed: int, *, actions: int = 60, log_lines: int = LOG_LINES, pressed: bool = False
+    ) -> None:
         self.seed = seed
         self.random = rng = random.Random(seed)
         self.now = 0.0
@@ -73,6 +77,8 @@ class World:
         totals = {resources.CPU: self.cpus * resources.UNIT, "gold": 2 * resources.UNIT}
         if self.gpus:
             totals[resources.GPU] = len(self.gpus) * resources.UNIT
+        self.pressed = random.Random(seed) if pressed else None
+        """Apart, so that a seed's programs are the same without."""
         self.facts = checker.Facts(self)
         self.scheduler = Scheduler(
             Settings(
@@ -81,6 +87,7 @@ class World:
                 gpu_ids=self.gpus,
                 namespace="home",
                 prestart=rng.choice([0, 0, self.cpus]),
+                memory=MemoryBounds(100, 90, 85, "this machine"),
             )
         )
         self.state = self.scheduler.state
@@ -247,6 +254,8 @@ class World:
         """Play the history to its end."""
         self.after_step()
         self.programs.begin()
+        if self.pressed is not None:
+            self._press(self.pressed, self.pressed.choice(PRESSURE_S))
         self._drain()
         self.programs.check_answers()
         self.tell("==== everybody has what they asked for: drop it all")
@@ -258,6 +267,16 @@ class World:
         self._drain()
         if not self.stopped:
             checker.check_nothing_left(self)
+
+    def _press(self, rng: random.Random, until: float) -> None:
+        """The memory is read: it is short or not, for a while, and in the end for good."""
+        used = rng.choice([80, 86, 91, 95])
+        self.tell(f"* {used} % of the memory are used")
+        self.scheduler.weigh(Reading(used), self.now)
+        self.after_step()
+        if self.now < until and not self.stopped:
+            pause = rng.choice([0.003, 0.03, 0.3]) * rng.random() * 10
+            self.after(pause, lambda: self._press(rng, until))
 
     def _drain(self) -> None:
         events = 0
@@ -294,20 +313,22 @@ def _brief_value(value: Any) -> str:
     return "-" if value is None else f"<{value.segment or len(value.data)}>"
 
 
-def run(seed: int, *, actions: int = 60, log_lines: int = LOG_LINES) -> World:
+def run(
+    seed: int, *, actions: int = 60, log_lines: int = LOG_LINES, pressed: bool = False
+) -> World:
     """Play the history of one seed.
 
     Raises:
         Failed: it went wrong; the text tells how to replay it.
     """
-    world = World(seed, actions=actions, log_lines=log_lines)
+    world = World(seed, actions=actions, log_lines=log_lines, pressed=pressed)
     try:
         world.play()
     except Exception as error:
         story = "\n".join(world.log)
         raise Failed(
             f"seed {seed} failed at step {world.steps}: {type(error).__name__}: {error}\n"
-            f"replay: python -m tests.simulation {seed}\n{story}"
+            f"replay: python -m tests.simulation {seed}{' --pressed' * pressed}\n{story}"
         ) from error
     return world
 

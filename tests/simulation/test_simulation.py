@@ -28,6 +28,12 @@ def test_every_history_keeps_every_promise(first):
         run(seed)
 
 
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, 4 * CHUNK))
+def test_every_history_ends_although_memory_gets_short(first):
+    for seed in range(first, min(first + CHUNK, FIRST + SEEDS)):
+        run(seed, pressed=True)
+
+
 def test_what_failed_once_does_not_fail_again():
     for seed in seeds_that_failed_once():
         run(seed)

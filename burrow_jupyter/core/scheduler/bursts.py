@@ -132,7 +132,7 @@ def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) 
 def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
     """End the plain calls of one worker that begin at `at`; return where they end."""
     worker = client.worker
-    if worker is None or state.wishes or state.gets:
+    if worker is None or state.wishes or state.gets or worker.leaving is not None:
         return at
     actor = worker.actor
     assigned, all_tasks, all_objects = worker.assigned, state.tasks, state.objects

@@ -88,7 +88,7 @@ def _actor_for(state: State, message: messages.Reach) -> tuple[WorkerRecord | No
 def _lend(state: State, client: ClientRecord, message: messages.Reach) -> WorkerRecord | None:
     """Lend an idle worker, if nothing else waits for what it takes."""
     known = [i for i in message.options if i in state.options]
-    if not known or state.waiting_queues or state.unplaced:
+    if not known or state.waiting_queues or state.unplaced or state.paused:
         return None
     queue = placement.queue_of(state, known[0])
     idle = state.idle.get(queue.env)

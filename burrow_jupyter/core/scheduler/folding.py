@@ -83,6 +83,7 @@ def on_submits(state: State, client: ClientRecord, message: messages.SubmitMany)
         or state.lent
         or state.wishes
         or state.stopping
+        or state.paused
         or client.role != "driver"
     ):
         return False

@@ -113,10 +113,8 @@ def block(state: State, task: TaskRecord, getter: GetRecord) -> None:
     task.waits = [getter]
     move_task(state, task, TaskEvent.BLOCK)
     worker.blocked += 1
-    if worker.blocked == 1 and worker.lease is not None:
-        for name, units in worker.lease:
-            if name == resources.CPU:
-                state.free[name] += units
+    if worker.blocked == 1 and worker.leaving is None:
+        _lend_cpus(state, worker)
     take_back(state, worker)
     state.worker_changed(worker)
 
@@ -177,11 +175,43 @@ def unblocked(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     worker.blocked -= 1
     if worker.queue is not None:
         worker.queue.roomy[worker.id] = worker
-    if worker.blocked == 0 and worker.lease is not None:
-        for name, units in worker.lease:
-            if name == resources.CPU:
-                state.free[name] -= units
+    if worker.blocked == 0 and worker.leaving is None:
+        _want_cpus(state, worker)
     state.worker_changed(worker)
+
+
+def leave(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
+    """What a worker runs was interrupted, and is killed if it goes on: its CPUs go to others.
+
+    Code in C sees an interrupt when it returns, so this may be a while. Who has pressed stop
+    is about to run the next cell.
+    """
+    if worker.leaving is not None:
+        return
+    worker.leaving = task
+    if not worker.blocked:
+        _lend_cpus(state, worker)
+    take_back(state, worker)
+    state.worker_changed(worker)
+
+
+def left(state: State, worker: WorkerRecord) -> None:
+    """It has ended."""
+    worker.leaving = None
+    if not worker.blocked:
+        _want_cpus(state, worker)
+
+
+def _lend_cpus(state: State, worker: WorkerRecord) -> None:
+    for name, units in worker.lease or ():
+        if name == resources.CPU:
+            state.free[name] += units
+
+
+def _want_cpus(state: State, worker: WorkerRecord) -> None:
+    for name, units in worker.lease or ():
+        if name == resources.CPU:
+            state.free[name] -= units
 
 
 def take_back(state: State, worker: WorkerRecord) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.scheduler import deadlocks, leases, objects
+from burrow_jupyter.core.scheduler import deadlocks, leases, objects, pressure
 from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, WakeAt
 from burrow_jupyter.core.scheduler.records import (
     PLAIN_ENV,
@@ -81,6 +81,7 @@ def ride(state: State, task: TaskRecord) -> bool:
         or task.state is not TaskState.WAITING
         or not 0 <= code.average_s <= limits.HELD_AHEAD_LONGEST_S
         or task.options.max_calls
+        or state.paused
     ):
         return False
     worker: WorkerRecord | None = None
@@ -125,6 +126,7 @@ def _has_room(worker: WorkerRecord) -> bool:
         worker.load_s < limits.HELD_AHEAD_TARGET_S
         and 0 < len(worker.assigned) < limits.HELD_AHEAD_MAX
         and not worker.blocked
+        and worker.leaving is None
         and not worker.taking_back
         and worker.state is _BUSY
     )
@@ -163,7 +165,9 @@ def dispatch(state: State) -> None:
             kept = reserved(state) if held_back else None
     if (state.held_ahead or state.fold_workers) and not state.fetch_at:
         _fetch_at(state, state.now + limits.TAKE_BACK_AFTER_S)
-    if state.lent and (waiting or state.unplaced):
+    if state.paused:
+        pressure.look_again(state)
+    if state.lent and (waiting or state.unplaced or state.paused):
         for worker in state.lent.values():
             if not worker.reclaiming:
                 worker.reclaiming = True
@@ -219,7 +223,7 @@ def _would_fit(state: State, shape: resources.Shape) -> bool:
     for queue in state.waiting_queues:
         if queue.tasks and queue.shape != shape:
             for worker in queue.leased.values():
-                if not worker.blocked:
+                if not worker.blocked and worker.leaving is None:
                     resources.give(worker.lease or (), free)
     return resources.fits(shape, free)
 
@@ -257,6 +261,8 @@ def _feed(state: State, queue: ShapeQueue) -> None:
     # the next task, or gives its lease back, when its last one ends.
     tasks = queue.tasks
     while _next_ready(state, queue) is not None:
+        if state.paused and pressure.holds(state):
+            return
         if queue.starting >= len(tasks):
             return  # as many workers are starting for this queue as it has tasks
         worker = _worker_for(state, queue)
@@ -264,7 +270,7 @@ def _feed(state: State, queue: ShapeQueue) -> None:
             break
         if worker.state is _BUSY:
             _assign(state, worker, tasks.popleft())
-    if tasks and queue.roomy:
+    if tasks and queue.roomy and not state.paused:
         _hold_ahead(state, queue)
 
 
@@ -514,6 +520,8 @@ def _place_actors(state: State) -> None:
     for actor in list(state.unplaced.values()):
         if actor.deps and _has_lost_argument(state, actor.deps):
             state.woken.append(actor)  # to die: the argument was freed while it waited
+        elif state.paused and pressure.holds(state):
+            continue
         elif _place(state, actor):
             del state.unplaced[actor.id]
 
@@ -565,6 +573,8 @@ def _feed_one(state: State, worker: WorkerRecord) -> bool:
     if queue is None or _next_ready(state, queue) is None:
         return False
     if _oversubscribed(state, queue.shape) and not worker.gpus:
+        return False
+    if state.paused and pressure.holds(state):
         return False
     if state.unplaced or len(state.waiting_queues) > 1:
         kept = reserved(state)
@@ -760,6 +770,8 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     task.ran_on = worker.id
     if state.observed:
         state.worker_changed(worker)
+    if worker.leaving is task:
+        leases.left(state, worker)
     if task.state is TaskState.BLOCKED:
         leases.unblocked(state, worker, task)
 

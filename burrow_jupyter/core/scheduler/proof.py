@@ -74,7 +74,7 @@ def _check_resources(state: State) -> None:
     shares = dict.fromkeys(state.settings.gpu_ids, resources.UNIT)
     for worker in state.workers.values():
         for name, units in worker.lease or ():
-            if name != resources.CPU or not worker.blocked:
+            if name != resources.CPU or not (worker.blocked or worker.leaving):
                 free[name] = free.get(name, 0) - units
         for gpu in worker.gpus:
             shares[gpu] -= worker.gpu_share
@@ -127,6 +127,9 @@ def _check_worker(state: State, worker: WorkerRecord) -> None:
     _require(worker.client is None or worker.client.worker is worker, f"{name} and its client")
     blocked = sum(t.state is TaskState.BLOCKED for t in worker.assigned.values())
     _require(worker.blocked == blocked, f"{name} counts {worker.blocked} blocked, not {blocked}")
+    leaving = worker.leaving
+    _require(leaving is None or leaving.id in worker.assigned, f"{name} waits for an end")
+    _require(leaving is None or leaving.cancelled, f"{name} waits for what is not cancelled")
     for task in worker.assigned.values():
         _require(task.worker is worker, f"{name} has another's task", task.id)
         leased = task.state in (TaskState.LEASED, TaskState.BLOCKED)
@@ -147,13 +150,23 @@ def _check_queues(state: State) -> None:
         once = [t.id for t in entries if not t.urgent]
         _require(len(once) == len(set(once)), "task is twice in a queue")
         _require(not ready or queue in state.waiting_queues, "queue with tasks is not listed")
-        fits = len(ready) > starting and _may_start(state) and _fits(state, queue.shape)
+        fits = (
+            len(ready) > starting
+            and _may_start(state)
+            and not _is_pressed(state)
+            and _fits(state, queue.shape)
+        )
         _require(
             not fits or _is_held_back(state, queue), f"tasks of {queue.shape} wait though they fit"
         )
     gone = state.lent.keys() - state.workers.keys()
     _require(not gone, f"workers {gone} are gone, and lent")
-    waits = (state.waiting_queues or state.unplaced) and not state.stopping
+    held_up = state.waiting_queues or state.unplaced
+    _require(
+        not (held_up and _is_pressed(state)) or state.weigh_at or state.stopping,
+        "nobody will look again at what is held up for memory",
+    )
+    waits = (held_up or state.paused) and not state.stopping
     for worker in state.lent.values() if waits else ():
         _require(worker.reclaiming, f"worker {worker.id} is lent while others wait")
     gone = state.held_ahead.keys() - state.workers.keys()
@@ -173,6 +186,29 @@ def _is_held_back(state: State, queue: ShapeQueue) -> bool:
     return any(
         since <= patience and since < youngest and not _fits(state, shape) for since, shape in older
     )
+
+
+def _is_pressed(state: State) -> bool:
+    """Say whether the memory is short, and something runs that may give some back."""
+    if not state.paused:
+        return False
+    waiting = {t.parent for t in state.tasks.values()}
+    for worker in state.workers.values():
+        if worker.actor is not None:
+            made = worker.actor.state is not ActorState.STARTING
+            if not made and not (worker.client and worker.client.tasks):
+                return True
+        elif (
+            worker.lent
+            or (worker.lease is not None and worker.state is WorkerState.STARTING)
+            or (
+                worker.assigned
+                and not worker.blocked
+                and next(iter(worker.assigned)) not in waiting
+            )
+        ):
+            return True
+    return False
 
 
 def _may_start(state: State) -> bool:
@@ -420,7 +456,7 @@ def _check_actor(state: State, actor: ActorRecord, refs: int) -> None:
     listed = actor.id in state.unplaced
     _require(waits == listed, f"{word}, to be placed: {listed}:", actor.id)
     options = actor.options
-    if listed and _may_start(state) and _fits(state, options.placing):
+    if listed and _may_start(state) and not _is_pressed(state) and _fits(state, options.placing):
         _require(not _fits(state, options.shape), "waits though it fits:", actor.id)
     for call in actor.sent.values():
         _require(call.worker is actor.worker and call.actor is actor, "sent where?", call.id)

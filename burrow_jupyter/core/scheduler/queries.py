@@ -281,6 +281,7 @@ def _named(state: State, client: ClientRecord, name: str, namespace: str) -> dic
 def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
     """Say how the tasks that make these objects stand, in the order asked."""
     rows = []
+    paused = bool(reasons.paused(state))
     known: dict[int, TaskRecord | None] = {}
     for object_id in ids:
         record = state.objects.get(object_id)
@@ -297,6 +298,7 @@ def _describe_tasks(state: State, client: ClientRecord, ids: list[int]) -> list[
         row["exists"] = record is not None
         value = record.value if record is not None else None
         row["size_bytes"] = 0 if value is None else len(value.data) + value.size
+        row["paused"] = task is not None and task.state is TaskState.READY and paused
         rows.append(row)
     return rows
 
@@ -327,6 +329,7 @@ def _count_tasks(state: State, client: ClientRecord, ids: list[int]) -> dict[str
 def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[dict[str, Any]]:
     """Say how the runs stand of which there are tasks, in the order asked."""
     rows = []
+    paused = bool(reasons.paused(state))
     for run_id in ids:
         run = state.runs.get(run_id)
         if run is None:
@@ -343,6 +346,7 @@ def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[d
                 "running": running,
                 "ready": len(run.tasks) - running,
                 "worked_s": run.worked_s,
+                "paused": paused and any(t.state is TaskState.READY for t in run.tasks.values()),
             }
         )
     return rows
@@ -551,6 +555,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "functions": _functions,
     "unfinished in run": _run_counts,
     "unfinished calls": _unfinished_calls,
+    "paused": lambda state, client: reasons.paused(state),
     "ping": lambda state, client: True,
 }
 

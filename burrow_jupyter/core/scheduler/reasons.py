@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from burrow_jupyter.core import resources
 from burrow_jupyter.core.failures import Cancelled, one_line
 from burrow_jupyter.core.ids import short
+from burrow_jupyter.core.scheduler import pressure
 from burrow_jupyter.core.scheduler.records import (
     ActorState,
     ObjectRecord,
@@ -74,6 +75,8 @@ def _members(circle: list[TaskRecord]) -> list[str]:
 
 def _in_its_place(state: State, task: TaskRecord) -> TaskRecord | None:
     """Return the first of the calls that have what a call waits for."""
+    if pressure.holds(state) and (worker := _largest(state)) is not None and worker.assigned:
+        return next(iter(worker.assigned.values()))
     lacking = {name for name, units in task.options.shape if state.free.get(name, 0) < units}
     for worker in state.workers.values():
         if worker.assigned and lacking & {name for name, _ in worker.lease or ()}:
@@ -163,6 +166,8 @@ def _waits_for_room(state: State, shape: resources.Shape) -> str:
                 f"asks for {resources.to_quantity(units):g} {name}, and this burrow has "
                 f"{resources.to_quantity(total):g}"
             )
+    if pressure.holds(state):
+        return f"is {paused(state)}"
     lacking = [name for name, units in shape if state.free.get(name, 0) < units]
     if not lacking:
         return "is about to be given to a worker"
@@ -185,6 +190,39 @@ def _waits_for_room(state: State, shape: resources.Shape) -> str:
         for name, free in some.items()
     )
     return f"waits for {amounts}: the rest is taken by {taken or 'others'}"
+
+
+def paused(state: State) -> str:
+    """Say that something waits for memory, until when, and who has most; "" if nothing does."""
+    bounds, reading = state.settings.memory, state.reading
+    if not pressure.is_holding(state) or bounds is None or reading is None:
+        return ""
+    text = (
+        f"paused for memory: {_size(reading.used_bytes)} of the {_size(bounds.total_bytes)} of "
+        f"{bounds.place} are used; it goes on below {_size(bounds.resume_bytes)}, or when nothing "
+        "else runs"
+    )
+    if state.shared_bytes > reading.pid_bytes:
+        text += f"; largest: the objects of this burrow with {_size(state.shared_bytes)}"
+    elif reading.pid:
+        worker = _largest(state)
+        first = next(iter(worker.assigned.values()), None) if worker is not None else None
+        who = (
+            "the notebook" if worker is None else first.options.name if first else _name_of(worker)
+        )
+        text += f"; largest: {who} (pid {reading.pid}) with {_size(reading.pid_bytes)}"
+    return text
+
+
+def _largest(state: State) -> WorkerRecord | None:
+    """Return the worker that has most memory; `None` if it is no worker."""
+    pid = state.reading.pid if state.reading is not None else 0
+    return next((w for w in state.workers.values() if w.pid == pid), None)
+
+
+def _size(count: int) -> str:
+    gigabytes = count / 1024**3
+    return f"{gigabytes:.3g} GB" if gigabytes >= 1 else f"{gigabytes * 1024:.0f} MB"
 
 
 def _name_of(worker: WorkerRecord) -> str:

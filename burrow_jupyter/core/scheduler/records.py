@@ -285,6 +285,7 @@ class WorkerRecord:
         "id",
         "idle_since",
         "lease",
+        "leaving",
         "lent",
         "load_s",
         "options",
@@ -320,6 +321,7 @@ class WorkerRecord:
         self.gpus: tuple[str, ...] = ()
         self.gpu_share = 0
         self.blocked = 0  # of its tasks wait in `get`
+        self.leaving: TaskRecord | None = None  # what it runs, whose end is only a matter of time
         self.load_s = 0.0  # estimated time of what is assigned
         self.finished = 0
         self.started_at = now

@@ -34,10 +34,36 @@ if TYPE_CHECKING:
     from burrow_jupyter.core.scheduler.commands import Command
 
 
+class MemoryBounds(NamedTuple):
+    """When the burrow pauses for memory, and when it goes on."""
+
+    total_bytes: int
+    pause_bytes: int  # it pauses while more than this is used
+    resume_bytes: int  # and goes on when no more than this is
+    place: str  # "this machine", "this container"
+
+
+class Reading(NamedTuple):
+    """What is used of the memory, by whomever, and the largest process that is ours."""
+
+    used_bytes: int
+    pid: int = 0
+    pid_bytes: int = 0
+
+
 class Settings:
     """What a burrow is started with."""
 
-    __slots__ = ("cpus", "gpu_ids", "namespace", "prestart", "resources", "session", "store_bytes")
+    __slots__ = (
+        "cpus",
+        "gpu_ids",
+        "memory",
+        "namespace",
+        "prestart",
+        "resources",
+        "session",
+        "store_bytes",
+    )
 
     def __init__(
         self,
@@ -48,6 +74,7 @@ class Settings:
         namespace: str = "",
         prestart: int = 0,
         store_bytes: int = 0,
+        memory: MemoryBounds | None = None,
     ) -> None:
         """Args: totals: amounts in ten-thousandths by resource name, without zeros."""
         self.session = session
@@ -57,6 +84,7 @@ class Settings:
         self.namespace = namespace
         self.prestart = prestart
         self.store_bytes = store_bytes
+        self.memory = memory
 
 
 class Inquiry(NamedTuple):
@@ -176,6 +204,12 @@ class State:
         """When `tick` will look for work that is held ahead too long; 0: not asked for."""
         self.reserved_until = 0.0
         """When `tick` will let those go on that are held back for a demand that waits long."""
+        self.reading: Reading | None = None
+        """Of the memory, the last while it was short."""
+        self.paused = False
+        """Whether the memory is short."""
+        self.weigh_at = 0.0
+        """When `tick` will come back to what is held up for memory; 0: not asked for."""
         self.start_failures: dict[EnvKey, int] = {}
         """By environment: workers in a row that ended before they said hello; without zeros."""
 
@@ -225,4 +259,4 @@ class State:
             self.dirty_actors[actor.id] = actor
 
 
-__all__ = ["PLAIN_ENV", "Settings", "State"]
+__all__ = ["PLAIN_ENV", "MemoryBounds", "Reading", "Settings", "State"]

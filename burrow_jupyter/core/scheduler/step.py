@@ -25,6 +25,7 @@ from burrow_jupyter.core.scheduler import (
     losses,
     objects,
     placement,
+    pressure,
     queries,
     tasks,
 )
@@ -39,7 +40,7 @@ from burrow_jupyter.core.scheduler.records import (
     WorkerRecord,
     WorkerState,
 )
-from burrow_jupyter.core.scheduler.state import Settings, State
+from burrow_jupyter.core.scheduler.state import Reading, Settings, State
 
 
 class ProtocolError(Exception):
@@ -162,10 +163,19 @@ class Scheduler:
             worker.pid = pid
             self.state.worker_changed(worker)
 
+    def weigh(self, reading: Reading, now: float) -> None:
+        """The memory was read, and is short or was."""
+        self.state.now = now
+        self.unfold()
+        pressure.weigh(self.state, reading)
+        self._dispatch()
+
     def tick(self, now: float) -> None:
         """A time that was asked for has come."""
         state = self.state
         state.now = now
+        if now >= state.weigh_at - 1e-6:
+            state.weigh_at = 0.0
         if state.fold_workers and folding.are_late(state):
             folding.unfold(state)
         placement.retire_idle(state)

@@ -18,7 +18,7 @@ from burrow_jupyter.core.failures import (
     one_line,
 )
 from burrow_jupyter.core.options import FOREVER
-from burrow_jupyter.core.scheduler import objects, placement
+from burrow_jupyter.core.scheduler import leases, objects, placement
 from burrow_jupyter.core.scheduler.commands import StopWorker
 from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
@@ -459,5 +459,8 @@ def _cancel_one(state: State, task: TaskRecord, kill_after_s: float | None) -> N
         # Its end, and the start of the next, may be on their way: the process is ended
         # only if it is this task that it runs.
         task.forced = kill_after_s <= 0
-        if kill_after_s or next(iter(worker.assigned)) == task.id:
+        runs = next(iter(worker.assigned)) == task.id
+        if runs:
+            leases.leave(state, worker, task)
+        if kill_after_s or runs:
             state.commands.append(StopWorker(worker.id, kill_after_s, task.id))

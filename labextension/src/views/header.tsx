@@ -72,6 +72,11 @@ export function Header(props: {
           title={__('Since %1', start.toLocaleString())}
         />
       </dl>
+      {machine.paused !== '' && (
+        <p className="jp-Burrow-paused" role="status">
+          {machine.paused}
+        </p>
+      )}
     </header>
   );
 }
