@@ -120,24 +120,6 @@ def by_process() -> str:
 # ---- by step -----------------------------------------------------------------------------
 
 
-class _Recording(Bench):
-    """A scheduler core whose messages are kept, for their encoding to be timed."""
-
-    def __init__(self, workers: int) -> None:
-        self.sent: dict[type, Any] = {}
-        super().__init__(workers)
-
-    def take(self) -> None:
-        sends, _ = self.core.drain()
-        for peer, message in sends:
-            kind = type(message)
-            self.sent[kind] = message
-            if kind is messages.Run:
-                self.ran.setdefault(peer, []).append(message.task_id)
-            elif kind is messages.Deliver:
-                self.delivered.append(message.object_id)
-
-
 def _each(run: Callable[[], object], items: int = 1) -> float:
     """Return the CPU time of an item in microseconds, the least of a few repetitions."""
     taken = []
@@ -149,24 +131,26 @@ def _each(run: Callable[[], object], items: int = 1) -> float:
     return 1e6 * min(taken) / REPEATS / items
 
 
-def _way(message: Any, decode: Callable[[bytes], Any]) -> tuple[list[float], list[float]]:
-    """Return what encoding and decoding a message costs, alone and in a batch."""
+def _way(
+    make: Callable[[int], Any], decode: Callable[[bytes], Any]
+) -> tuple[list[float], list[float]]:
+    """Return what a call costs to encode and to decode, alone and as one of a batch."""
     encoding, decoding = [], []
     for count in (1, FRAME):
-        batch = [message] * count
+        batch = [make(count)]
         frame = bytes(transport.encode_frame(batch))
         encoding.append(_each(lambda batch=batch: transport.encode_frame(batch), count))  # type: ignore[misc]  # as it is now
         decoding.append(_each(lambda frame=frame: decode(frame[4:]), count))  # type: ignore[misc]  # as above
     return encoding, decoding
 
 
-def _sending(message: Any) -> list[float]:
+def _sending(make: Callable[[int], Any]) -> list[float]:
     """Return what one `send` costs when nobody has to be woken, alone and shared by a batch."""
     here, there = socket.socketpair()
     costs = []
     with here, there:
         for count in (1, FRAME):
-            frame = bytes(transport.encode_frame([message] * count))
+            frame = bytes(transport.encode_frame([make(count)]))
 
             def once(frame: bytes = frame) -> None:
                 here.send(frame)
@@ -195,16 +179,25 @@ def _deciding(batch: int) -> tuple[float, float]:
 
 def by_step() -> str:
     """Time the steps; return a table."""
-    recording = _Recording(WORKERS)
-    recording.submit(FRAME)
-    recording.work()
-    ride = messages.Submit(1 << 41, CODE, OPTIONS, ARGUMENTS)
-    done = messages.Done(1 << 41, [RESULT], None, 20)
-    to_head, at_head = _way(ride, transport.decode_from_client)
-    to_worker, at_worker = _way(recording.sent[messages.Run], transport.decode_from_head)
+    first, args, result = 1 << 41, ARGUMENTS.data, RESULT.data
+
+    def submit(count: int) -> Any:
+        return messages.SubmitMany(first, CODE, OPTIONS, 0, [args] * count)
+
+    def run(count: int) -> Any:
+        return messages.RunMany(first, CODE, OPTIONS, 0, [args] * count)
+
+    def done(count: int) -> Any:
+        return messages.DoneMany(first, [result] * count, 20 * count)
+
+    def deliver(count: int) -> Any:
+        return messages.DeliverMany(first, [result] * count)
+
+    to_head, at_head = _way(submit, transport.decode_from_client)
+    to_worker, at_worker = _way(run, transport.decode_from_head)
     from_worker, back_at_head = _way(done, transport.decode_from_client)
-    to_driver, at_driver = _way(recording.sent[messages.Deliver], transport.decode_from_head)
-    sending = _sending(ride)
+    to_driver, at_driver = _way(deliver, transport.decode_from_head)
+    sending = _sending(submit)
     arguments = pickle.dumps(((1,), {}), 5)
     steps: list[tuple[str, str, list[float]]] = [
         (
