@@ -34,8 +34,8 @@ message of `HELD_AHEAD_MAX` of them is well within a frame, a batch of them in a
 FOLD_MAX = 4096
 """Most calls of one fold: it stays as long as one of its results is held."""
 
-FOLDED_MAX = 20_000
-"""Most calls in folds: to unfold so many, for a question about one of them, takes 30 ms."""
+FOLDED_MAX = 100_000
+"""Most calls in folds: to unfold so many, for a question about one of them, takes 0.15 s."""
 
 AUTH_TIMEOUT_S = 5.0
 """A connection that has not shown the key by then is closed."""

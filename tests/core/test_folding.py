@@ -182,7 +182,14 @@ def test_calls_of_another_shape_wait_behind_a_burst_for_room(loop):
     assert all(loop.driver.value(i) for i in ids)
 
 
-def test_more_than_a_bounded_number_of_calls_is_not_folded(loop):
-    for _ in range(limits.FOLDED_MAX // 1000 + 2):
-        loop.burst(1000)
-        assert loop.records.folded <= limits.FOLDED_MAX
+def test_no_more_than_a_bounded_number_of_calls_is_folded(loop, monkeypatch):
+    monkeypatch.setattr(limits, "FOLDED_MAX", 2000)
+    loop.burst(1000)
+    loop.burst(1000)
+    assert loop.records.folded == 2000
+
+    ids = loop.burst(1000)
+
+    assert loop.records.folded == 0
+    loop.end_all()
+    assert all(loop.driver.value(i) for i in ids)

@@ -99,8 +99,11 @@ def on_submits(state: State, client: ClientRecord, message: messages.SubmitMany)
             return False
     elif not _has_workers(state, queue):
         return False
-    fold = _to_extend(state, message, code)
     count = len(message.args)
+    if state.folded + count > limits.FOLDED_MAX:
+        return False
+    all_are_busy = bool(state.folds_to_send)  # each is sent more when it has ended some
+    fold = _to_extend(state, message, code)
     if fold is not None:
         if fold.sent == fold.count:
             state.folds_to_send.append(fold)
@@ -109,8 +112,6 @@ def on_submits(state: State, client: ClientRecord, message: messages.SubmitMany)
         fold.count += count
         fold.kept += count
     else:
-        if state.folded + count > limits.FOLDED_MAX:
-            return False
         fold = Fold(
             message.first_id,
             list(message.args),
@@ -131,7 +132,8 @@ def on_submits(state: State, client: ClientRecord, message: messages.SubmitMany)
     first = message.first_id
     client.held.update(range(first, first + count * STRIDE, STRIDE))
     state.fold_queue = queue
-    feed(state)
+    if not all_are_busy:
+        feed(state)
     return True
 
 
@@ -190,23 +192,26 @@ def feed(state: State) -> None:
     for some in (fresh, list(workers.values())):
         waiting = len(some)
         for worker in some:
-            if not to_send:
+            if left <= 0:
                 return
-            left = sum(fold.count - fold.sent for fold in to_send)
-            _top_up(state, worker, -(-left // waiting))
+            left -= _top_up(state, worker, -(-left // waiting))
             waiting -= 1
 
 
-def _top_up(state: State, worker: WorkerRecord, share: int) -> None:
-    """Send a worker the next calls, if it has room, but no more than its share of them."""
-    fold = state.folds_to_send[0]
-    held = sum(piece.stop - piece.start for piece in worker.pieces)
-    average_s = fold.code.average_s
+def _top_up(state: State, worker: WorkerRecord, share: int) -> int:
+    """Send a worker the next calls, no more than its share, if it has room; return how many."""
+    average_s = state.folds_to_send[0].code.average_s
+    held = 0
+    for piece in worker.pieces:
+        held += piece.stop - piece.start
     most = limits.HELD_AHEAD_MAX
     if average_s * most > limits.HELD_AHEAD_TARGET_S:
         most = max(1, int(limits.HELD_AHEAD_TARGET_S / average_s))
-    if held <= most // 2:  # not a few at a time: each time costs a message
-        _send(state, worker, min(most - held, share))
+    if held > most // 2:  # not a few at a time: each time costs a message
+        return 0
+    count = min(most - held, share)
+    _send(state, worker, count)
+    return count
 
 
 def _send(state: State, worker: WorkerRecord, count: int) -> None:
