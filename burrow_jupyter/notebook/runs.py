@@ -235,7 +235,7 @@ class Runs:
         run = self._var.get() or self.current()
         if run is None:
             return 0
-        backend = context.current_or_none()
+        backend = context._context.backend  # noqa: SLF001  # every call asks
         if backend is None:
             return 0
         if run.session != backend.session:
