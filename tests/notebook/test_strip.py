@@ -162,7 +162,9 @@ def test_the_line_and_the_status_tell_of_the_pause_for_memory(kernel: Kernel):
     assert (
         "paused for memory" in kernel.run_ok("refs[-1]", cell_id="shown").displays[0]["text/plain"]
     )
-    status = kernel.run_ok("%burrow").stdout
+    status = " ".join(
+        kernel.run_ok("%burrow").stdout.split()
+    )  # its lines break where they are full
     assert "Paused for memory: " in status
     assert "or when nothing else runs" in status
     kernel.run_ok("open('door', 'w').close(); burrow.get(refs)")
