@@ -15,7 +15,7 @@ import msgspec
 from burrow_jupyter.core import feed, limits
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import queries, reasons
-from burrow_jupyter.core.scheduler.folding import ended_tasks
+from burrow_jupyter.core.scheduler.folding import ended_tasks, show
 from burrow_jupyter.core.scheduler.records import TaskState, WorkerState
 from burrow_jupyter.engine.sampling import Sampler
 
@@ -77,6 +77,7 @@ class Publisher:
         if not fresh and self._due is not None and now < self._due:
             return
         self._due = now + limits.FEED_INTERVAL_S
+        show(state)
         self._sample(state, now)
         # Deltas are built once for all: an observer that lags gets a snapshot instead.
         delta = self._delta(state, now)

@@ -8,6 +8,7 @@ from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import Cancelled
 from burrow_jupyter.core.ids import STRIDE
 from burrow_jupyter.core.options import TaskOptions
+from burrow_jupyter.core.scheduler import folding
 from helpers.scenario import Burrow, shape
 
 MICROS = 10
@@ -140,14 +141,20 @@ def test_who_asks_sees_each_call(loop):
     assert all(row["ended_at"] >= row["started_at"] > 0 for row in done)
 
 
-def test_an_observer_sees_the_calls_of_bursts_one_by_one(loop):
-    loop.burst(50)
-
+def test_an_observer_sees_the_calls_of_bursts_when_it_is_time_to(loop):
     loop.burrow.driver("observer").say(messages.Observe())
-    loop.burst(50)
+    ids = loop.burst(300)
+    ended = [task for worker in loop.workers for task in loop.end(worker, 50)]
+    assert not loop.records.tasks
 
-    assert not loop.records.folds
-    assert len(loop.records.tasks) == 100
+    folding.show(loop.records)
+
+    assert loop.records.dirty_tasks.keys() == set(ids)
+    states = [loop.records.dirty_tasks[task].state.name for task in ended]
+    assert states == ["FINISHED"] * 100
+    assert "f" in loop.records.dirty_functions
+    folding.show(loop.records)
+    assert not loop.records.unshown
 
 
 def test_what_a_slow_worker_holds_is_fetched_for_one_that_is_idle(loop):

@@ -79,7 +79,6 @@ def on_submits(state: State, client: ClientRecord, message: messages.SubmitMany)
     if (
         state.waiting_queues
         or state.unplaced
-        or state.observed
         or state.lent
         or state.wishes
         or state.stopping
@@ -289,7 +288,11 @@ def on_ends(state: State, worker: WorkerRecord, message: messages.DoneMany) -> b
         fold.ended += length
         fold.function.counts[_FINISHED] += length
         state.inline_bytes += sum(map(len, part))
-        state.history.append(Stretch(fold, start, stop, worker.id, now, took_s))
+        stretch = Stretch(fold, start, stop, worker.id, now, took_s)
+        state.history.append(stretch)
+        if state.observed:
+            state.unshown.append(stretch)
+            state.dirty_functions[fold.function.name] = fold.function
         code = fold.code
         tasks.note_durations(code, took_s, length)
         code.is_light = True
@@ -452,6 +455,16 @@ def _record_of(fold: Fold, index: int) -> TaskRecord:
         0,
         fold.submitted_at,
     )
+
+
+def show(state: State) -> None:
+    """Let observers see the calls that are in folds, and the newest that have ended in them."""
+    if state.folds:
+        unfold(state)
+    for stretch in state.unshown:
+        for task in _records_of(stretch):
+            state.dirty_tasks[task.id] = task
+    state.unshown.clear()
 
 
 def ended_tasks(state: State) -> list[TaskRecord]:

@@ -254,7 +254,7 @@ def _check_folds(state: State) -> None:
         _require(not fits, "calls of folds wait though they fit")
     if to_send or state.fold_workers:
         _require(not state.waiting_queues and not state.unplaced, "folds, and others wait")
-        _require(not state.observed and not state.lent, "folds, and others look on")
+        _require(not state.lent, "folds, and a worker is lent")
     for fold in state.folds:
         _check_fold(state, fold, sorted(sent.pop(fold.first, [])))
     _require(not sent, "workers have pieces of no fold")

@@ -218,6 +218,8 @@ class State:
         self.gpu_free: dict[str, int] = dict.fromkeys(settings.gpu_ids, resources.UNIT)
 
         self.observed = False
+        self.unshown: deque[Stretch] = deque(maxlen=limits.RECENT_TASKS)
+        """Calls that ended in folds and that observers have not seen; the last ones."""
         self.dirty_tasks: dict[int, TaskRecord] = {}
         self.dirty_workers: dict[int, WorkerRecord] = {}
         self.dirty_actors: dict[int, ActorRecord] = {}
