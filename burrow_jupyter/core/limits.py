@@ -31,6 +31,9 @@ FUSE_MAX_BYTES = 4000
 """Arguments and results up to this size travel as one message with those of their neighbours; a
 message of `HELD_AHEAD_MAX` of them is well within a frame, a batch of them in a journal."""
 
+FED_LEAST = 8
+"""Calls of a burst that a worker which has some already is sent at least, if there are as many."""
+
 FOLD_MAX = 4096
 """Most calls of one fold: it stays as long as one of its results is held."""
 

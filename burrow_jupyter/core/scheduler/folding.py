@@ -188,12 +188,13 @@ def feed(state: State) -> None:
         leases.lease_tasks(state, worker, queue)
         fresh.append(worker)
     workers.update((worker.id, worker) for worker in fresh)
-    for some in (fresh, list(workers.values())):
+    # Those that have work already get a few at least: one each would be a message for each call.
+    for some, least in ((fresh, 1), (list(workers.values()), limits.FED_LEAST)):
         waiting = len(some)
         for worker in some:
             if left <= 0:
                 return
-            left -= _top_up(state, worker, -(-left // waiting))
+            left -= _top_up(state, worker, max(min(least, left), -(-left // waiting)))
             waiting -= 1
 
 
