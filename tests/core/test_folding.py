@@ -28,11 +28,11 @@ class Loop:
             self.driver.submit("f")
         self.end_all()
 
-    def burst(self, count: int) -> list[int]:
+    def burst(self, count: int, run: int = 0) -> list[int]:
         first = self.driver.new_id()
         ids = [first, *(self.driver.new_id() for _ in range(count - 1))]
         args = [b"%d" % number for number in range(count)]
-        self.driver.say(messages.SubmitMany(first, self.code, self.options, 0, args))
+        self.driver.say(messages.SubmitMany(first, self.code, self.options, run, args))
         return ids
 
     def end(self, worker, count: int) -> list[int]:
@@ -139,6 +139,19 @@ def test_who_asks_sees_each_call(loop):
     done = [row for row in listed.values() if row["state"] == "finished"]
     assert all(row["worker"] for row in done)
     assert all(row["ended_at"] >= row["started_at"] > 0 for row in done)
+
+
+def test_how_a_run_stands_is_told_without_unfolding(loop):
+    run = loop.driver.new_id()
+    loop.driver.say(messages.DefineRun(run, "In[1]"))
+    loop.burst(300, run)
+    for worker in loop.workers:
+        loop.end(worker, 10)
+
+    (row,) = loop.driver.ask("describe runs", [run])
+
+    assert not loop.records.tasks
+    assert (row["finished"], row["running"], row["ready"]) == (20, 2, 278)
 
 
 def test_an_observer_sees_the_calls_of_bursts_when_it_is_time_to(loop):

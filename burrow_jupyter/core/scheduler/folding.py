@@ -50,10 +50,28 @@ BESIDE: frozenset[type] = frozenset(
         messages.Surroundings,
         messages.Unmapped,
         messages.OutputChunk,
+        messages.Shutdown,
         messages.Drop,  # which may concern some, and is taken care of here
     }
 )
 """Messages that concern no call of a fold."""
+
+COUNTS = frozenset({"describe runs", "ping"})
+"""Questions that are answered without a look at single calls."""
+
+
+def concerns(message: Any) -> bool:
+    """Say whether a message may speak of a single call."""
+    kind = type(message)
+    return kind not in BESIDE and not (kind is messages.Query and message.what in COUNTS)
+
+
+def counts_of(state: State, run_id: int) -> tuple[int, int]:
+    """Return how many calls of a run that are in folds run, and how many wait."""
+    left = sum(fold.count - fold.ended for fold in state.folds if fold.run_id == run_id)
+    firsts = [worker.pieces[0].fold for worker in state.fold_workers.values()]
+    running = sum(fold.run_id == run_id for fold in firsts)
+    return running, left - running
 
 
 # ---- from submission to the end ------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from burrow_jupyter.core import limits, messages
 from burrow_jupyter.core.failures import Cancelled, EngineError, Failure, WorkerDied
 from burrow_jupyter.core.options import STREAMING
-from burrow_jupyter.core.scheduler import actors, leases, objects, placement, tasks
+from burrow_jupyter.core.scheduler import actors, folding, leases, objects, placement, tasks
 from burrow_jupyter.core.scheduler.commands import Stop, Sweep
 from burrow_jupyter.core.scheduler.records import (
     ActorState,
@@ -181,6 +181,12 @@ def client_lost(state: State, client: ClientRecord, *, of_task: int | None) -> N
         state.peers.pop(client.peer, None)
     client.peer = -1
     state.clients.pop(client.id, None)
+    if client.role == "driver" and not any(c.role == "driver" for c in state.clients.values()):
+        state.stopping = True  # everything ends, so nothing needs to be ended by itself
+        state.commands.append(Stop("its last driver is gone"))
+        return
+    if state.folds:
+        folding.unfold(state)
     for task in list(client.tasks.values()):
         if task.id in state.tasks and (of_task is None or 0 < of_task == task.parent):
             tasks.on_cancel(state, task, kill_after_s=0.0 if client.role == "driver" else None)
@@ -203,6 +209,3 @@ def client_lost(state: State, client: ClientRecord, *, of_task: int | None) -> N
     objects.unmapped(state, client, [n for n, count in client.mapped.items() for _ in range(count)])
     keep = [name for name, segment in state.segments.items() if segment.client is client]
     state.commands.append(Sweep(client.id, keep))
-    if client.role == "driver" and not any(c.role == "driver" for c in state.clients.values()):
-        state.stopping = True
-        state.commands.append(Stop("its last driver is gone"))

@@ -13,7 +13,7 @@ from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.scheduler import reasons
 from burrow_jupyter.core.scheduler.commands import WakeAt
-from burrow_jupyter.core.scheduler.folding import ended_tasks
+from burrow_jupyter.core.scheduler.folding import counts_of, ended_tasks
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
@@ -334,17 +334,19 @@ def _describe_runs(state: State, client: ClientRecord, ids: list[int]) -> list[d
         run = state.runs.get(run_id)
         if run is None:
             continue
-        running = _running_in(state, run_id)
+        running, ready = counts_of(state, run_id)
+        begun = _running_in(state, run_id)
+        running, ready = running + begun, ready + len(run.tasks) - begun
         rows.append(
             {
                 "run": short(run_id),
                 "label": run.label,
-                "elapsed_s": (state.now if run.tasks else run.changed_at) - run.begun_at,
+                "elapsed_s": (state.now if running + ready else run.changed_at) - run.begun_at,
                 "finished": run.ended[TaskState.FINISHED],
                 "failed": run.ended[TaskState.FAILED],
                 "cancelled": run.ended[TaskState.CANCELLED],
                 "running": running,
-                "ready": len(run.tasks) - running,
+                "ready": ready,
                 "worked_s": run.worked_s,
                 "paused": paused and any(t.state is TaskState.READY for t in run.tasks.values()),
             }

@@ -88,7 +88,7 @@ class Scheduler:
                     self.unfold()
                     self._take(client, spread(message))
                     continue
-            if state.folds and kind not in folding.BESIDE:
+            if state.folds and folding.concerns(message):
                 folding.unfold(state)
             if not alone and kind in _BURSTS:
                 gone_through = _BURSTS[kind](state, client, batch, at - 1)
@@ -117,7 +117,6 @@ class Scheduler:
         client = state.peers.get(peer)
         if client is None or client.worker is not None:
             return
-        self.unfold()
         losses.client_lost(state, client, of_task=None)
         direct.forget_wishes(state, client)
         if client.role == "observer":
