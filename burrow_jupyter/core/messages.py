@@ -359,6 +359,7 @@ class OutputChunk(Message, tag=37):
     run_id: int
     stream: str  # "stdout" | "stderr" | "display"
     data: bytes
+    until: int = 0  # where in the file of the stream it ends; 0: it is of no file
 
 
 class Debugged(Message, tag=45):

@@ -472,7 +472,7 @@ class Head:
         if peer is not None:
             while peer.sock.fileno() in self._peers and self._has_bytes(peer):
                 self._read(peer)
-        running, ends, sent = journal.read(self._places.store, worker_id)
+        running, ends = journal.read(self._places.store, worker_id)
         begun = running
         journal.remove(self._places.store, worker_id)
         with contextlib.suppress(OSError):
@@ -488,20 +488,20 @@ class Head:
             setups = {setup.code_id for setup in state.setups if setup is not None}
             if running not in worker.assigned and running not in setups:
                 running = 0
-            self._hear_last_words(worker, running, sent)
+            self._hear_last_words(worker, running)
         if signal is not None or code:
             log(f"worker {worker_id} ended: exit code {code}, signal {signal}")
         self._scheduler.exited(worker_id, code, signal, running, self.now(), begun, unborn)
         if peer is not None:
             self._close(peer)
 
-    def _hear_last_words(self, worker: WorkerRecord, running: int, sent: dict[int, int]) -> None:
+    def _hear_last_words(self, worker: WorkerRecord, running: int) -> None:
         """Pass on what a dead worker's C code has said."""
         assert worker.client is not None, "it had said hello"
         task = worker.assigned.get(running)
         chunks: list[Any] = [
             messages.OutputChunk(running, task.run_id if task is not None else 0, name, data)
-            for name, data in last_words(self._places.store, worker.id, sent)
+            for name, data in last_words(self._places.store, worker.id, worker.told)
         ]
         if chunks:
             self._scheduler.receive(worker.client.peer, chunks, self.now())

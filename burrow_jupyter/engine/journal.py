@@ -6,10 +6,9 @@ So it notes both here, in a shared mapping: the id of the task that it begins, a
 messages that were not sent yet. The head reads it when the worker is gone, so a crash
 costs exactly the task that ran.
 
-Layout: 8 bytes id, 8 bytes length, twice 8 bytes that say up to where the files of
-descriptors 1 and 2 were sent, then entries. An entry is the id, the time and the length of a plain
-result, and the result; or, with 0 for an id, a frame as on the wire. All but the files are written
-by the worker's main thread only. Read by the head only after the worker's death.
+Layout: 8 bytes id, 8 bytes length, then entries. An entry is the id, the time and the length of a plain
+result, and the result; or, with 0 for an id, a frame as on the wire. Written by the worker's main
+thread only. Read by the head only after the worker's death.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import struct
 from burrow_jupyter.core.limits import BATCH_MAX_MESSAGES
 
 _ID = struct.Struct("<Q")
-_HEAD = struct.Struct("<QQQQ")
+_HEAD = struct.Struct("<QQ")
 _ENTRY = struct.Struct("<QII")
 JOURNAL_BYTES = 256 * 1024
 ENTRY_MAX_BYTES = (JOURNAL_BYTES - _HEAD.size) // BATCH_MAX_MESSAGES - _ENTRY.size
@@ -55,10 +54,6 @@ class Journal:
         """A task begins."""
         _ID.pack_into(self._map, 0, task_id)
 
-    def note_output(self, descriptor: int, read: int) -> None:
-        """The file of descriptor 1 or 2 was sent up to here."""
-        _ID.pack_into(self._map, 8 + 8 * descriptor, read)
-
     def note(self, frame: bytes | bytearray) -> None:
         """Keep a message that is not sent yet; there is room for a batch of small ones."""
         self.note_end(0, 0, frame)
@@ -80,23 +75,21 @@ class Journal:
             _ID.pack_into(self._map, 8, 0)
 
 
-def read(
-    store_dir: str, worker_id: int
-) -> tuple[int, list[tuple[int, int, bytes]], dict[int, int]]:
+def read(store_dir: str, worker_id: int) -> tuple[int, list[tuple[int, int, bytes]]]:
     """Return what a dead worker has left.
 
     Returns:
-        The task that it began last; the ends that it had not sent, each the id, microseconds and
-        result, or 0, 0 and a frame; and up to where the files of its descriptors were sent.
+        The task that it began last, and the ends that it had not sent: each the id, microseconds and
+        result, or 0, 0 and a frame.
     """
     try:
         with open(path_of(store_dir, worker_id), "rb") as stream:  # 3 us less
             data = stream.read()
     except FileNotFoundError:
-        return 0, [], {}
+        return 0, []
     if len(data) < _HEAD.size:
-        return 0, [], {}
-    task_id, length, stdout, stderr = _HEAD.unpack_from(data)
+        return 0, []
+    task_id, length = _HEAD.unpack_from(data)
     entries = []
     at, stop = _HEAD.size, min(_HEAD.size + length, len(data))
     while at + _ENTRY.size <= stop:
@@ -104,7 +97,7 @@ def read(
         at += _ENTRY.size
         entries.append((ended, micros, data[at : at + size]))
         at += size
-    return task_id, entries, {1: stdout, 2: stderr}
+    return task_id, entries
 
 
 def running(store_dir: str, worker_id: int) -> int:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from burrow_jupyter.engine.client import Client
     from burrow_jupyter.engine.current import Current
-    from burrow_jupyter.engine.journal import Journal
 
 CHUNK_BYTES = 32_768
 LINE_MAX_BYTES = 1 << 20
@@ -56,14 +55,11 @@ def path_of(store_dir: str, worker_id: int, descriptor: int) -> str:
 class OutputFile:
     """What is written to descriptor 1 or 2, and how far it was sent."""
 
-    def __init__(
-        self, client: Client, name: str, descriptor: int, journal: Journal, path: str
-    ) -> None:
+    def __init__(self, client: Client, name: str, descriptor: int, path: str) -> None:
         """Put a file in the descriptor's place."""
         self.descriptor = descriptor
         self._client = client
         self._name = name
-        self._journal = journal
         self._lock = threading.RLock()
         self._sent = 0
         self._punched = 0
@@ -104,13 +100,13 @@ class OutputFile:
                 if owner.prefix:
                     sent = b"".join(owner.prefix + line for line in io.BytesIO(data))
                 self._client.post(
-                    messages.OutputChunk(owner.task_id, owner.run_id, self._name, sent)
+                    messages.OutputChunk(owner.task_id, owner.run_id, self._name, sent, self._sent)
                 )
-                self._journal.note_output(self.descriptor, self._sent)
             if leave is not len and os.fstat(self._file).st_size != self._sent:
                 return True
             self.by_python = False
             if self._sent - self._punched >= PUNCH_BYTES:
+                self._client.flush()
                 _punch(self._file, self._sent)
                 self._punched = self._sent
         return False
@@ -223,12 +219,12 @@ def _punch(file: int, until: int) -> None:
 class Output:
     """All output of one worker."""
 
-    def __init__(self, client: Client, journal: Journal, worker_id: int) -> None:
+    def __init__(self, client: Client, worker_id: int) -> None:
         """Replace `sys.stdout`, `sys.stderr` and the descriptors under them."""
         folder = client.files.memory_dir
         self._client = client
         self._files = [
-            OutputFile(client, name, number, journal, path_of(folder, worker_id, number))
+            OutputFile(client, name, number, path_of(folder, worker_id, number))
             for name, number in (("stdout", 1), ("stderr", 2))
         ]
         sys.stdout, sys.stderr = map(TaggedStream, self._files)
@@ -266,17 +262,17 @@ class Output:
         return LOOK_EVERY_S if running or any(waiting) else None
 
 
-def last_words(store_dir: str, worker_id: int, read: dict[int, int]) -> list[tuple[str, bytes]]:
-    """Return what a dead worker's descriptors said that was not sent; remove its files.
+def last_words(store_dir: str, worker_id: int, read: dict[str, int]) -> list[tuple[str, bytes]]:
+    """Return what a dead worker's descriptors said that has not come; remove its files.
 
-    `read` tells up to where the file of each descriptor was sent.
+    `read` tells up to where the file of each stream has.
     """
     said = []
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         path = path_of(store_dir, worker_id, descriptor)
         try:
             with open(path, "rb") as stream:  # a bare name
-                stream.seek(read.get(descriptor, 0))
+                stream.seek(read.get(name, 0))
                 data = stream.read(LAST_WORDS_MAX_BYTES)
             os.unlink(path)  # as above
         except FileNotFoundError:

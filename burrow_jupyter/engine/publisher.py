@@ -52,7 +52,7 @@ class Publisher:
         self._machine: feed.MachineRow | None = None
         self._machine_new = False
         self._due: float | None = None
-        self._live_rows: set[str] = set()
+        self._live_rows: set[int] = set()
         self._ended_rows: dict[str, None] = {}
         self._actor_rows: set[int] = set()
         self._run_rows: dict[int, feed.RunRow] = {}  # as they were published last
@@ -133,7 +133,7 @@ class Publisher:
         ended = ended_tasks(state)[-limits.RECENT_TASKS :]
         running = list(state.tasks.values())[: limits.RECENT_TASKS]
         self._ended_rows.update((short(t.id), None) for t in ended)
-        self._live_rows.update(short(t.id) for t in running)
+        self._live_rows.update(t.id for t in running)
         actors = {a.id: a for a in [*state.dead_actors, *state.actors.values()]}
         self._actor_rows.update(actors)
         self._run_rows = queries.run_rows(state, state.runs)
@@ -217,18 +217,19 @@ class Publisher:
         rows: list[feed.TaskRow] = []
         gone: list[str] = []
         newest = len(changed) - limits.RECENT_TASKS
+        live = self._live_rows
         for index, task in enumerate(changed.values()):
-            key = short(task.id)
-            shown = key in self._live_rows
+            task_id = task.id
+            shown = task_id in live
             if task.state >= TaskState.FINISHED:
-                self._live_rows.discard(key)
+                live.discard(task_id)
                 if index >= newest:
-                    self._ended_rows[key] = None
+                    self._ended_rows[short(task_id)] = None
                     rows.append(queries.task_row(task))
                 elif shown:
-                    gone.append(key)
-            elif shown or len(self._live_rows) < limits.RECENT_TASKS:
-                self._live_rows.add(key)
+                    gone.append(short(task_id))
+            elif shown or len(live) < limits.RECENT_TASKS:
+                live.add(task_id)
                 rows.append(queries.task_row(task))
         while len(self._ended_rows) > limits.RECENT_TASKS:
             oldest = next(iter(self._ended_rows))

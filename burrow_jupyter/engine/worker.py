@@ -122,7 +122,7 @@ class Worker:
         self.client = Client(sock, hello, self._urgent)
         self.client.shield.own = True
         self.client.shield.raises = lambda: self._in_user
-        self.output = Output(self.client, self.journal, worker_id)
+        self.output = Output(self.client, worker_id)
         self.client.on_attend = self._attend
         self.debugging = Debugging(self.client)
         self.door = Door(self.client, worker_id)

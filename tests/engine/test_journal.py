@@ -20,7 +20,7 @@ def test_the_head_reads_what_was_begun_and_what_was_not_sent(tmp_path):
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
 
-    begun, ends, _ = journal.read(str(tmp_path), 7)
+    begun, ends = journal.read(str(tmp_path), 7)
 
     (_, _, kept), plain = ends
     (frame,) = FrameBuffer().feed(kept)
@@ -28,7 +28,7 @@ def test_the_head_reads_what_was_begun_and_what_was_not_sent(tmp_path):
     assert transport.decode_from_client(frame) == [messages.Done(10)]
     assert plain == (11, 5, b"result")
     journal.remove(str(tmp_path), 7)
-    assert journal.read(str(tmp_path), 7) == (0, [], {})
+    assert journal.read(str(tmp_path), 7) == (0, [])
 
 
 def test_what_was_sent_is_not_read_again(tmp_path):
@@ -37,6 +37,6 @@ def test_what_was_sent_is_not_read_again(tmp_path):
     written.clear()
     written.note(transport.encode_frame([messages.Done(2)]))
 
-    _, ends, _ = journal.read(str(tmp_path), 1)
+    _, ends = journal.read(str(tmp_path), 1)
 
     assert len(ends) == 1

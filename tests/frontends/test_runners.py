@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,9 +90,12 @@ def write(folder: Path, cells: dict[str, str], tags: dict[str, list[str]] | None
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a module of this interpreter, as a person does its command."""
+    # IPython warns of an environment that was activated and is another's.
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=110,

@@ -302,6 +302,7 @@ class WorkerRecord:
         "stop_reason",
         "surroundings",
         "taking_back",
+        "told",
         "ways",
     )
 
@@ -336,6 +337,7 @@ class WorkerRecord:
         self.setups = 0  # of those there are, how many it was told of
         self.said = b""  # the end of what its task has printed
         self.said_by = 0
+        self.told: dict[str, int] = {}  # up to where we have had its streams
 
 
 class Fold:

@@ -391,6 +391,7 @@ def _output(state: State, client: ClientRecord, message: messages.OutputChunk) -
         before = worker.said if worker.said_by == message.task_id else b""
         worker.said = (before + message.data)[-limits.LAST_WORDS_BYTES :]
         worker.said_by = message.task_id
+        worker.told[message.stream] = message.until
     printed = messages.Printed(message.task_id, message.run_id, message.stream, message.data)
     for other in state.clients.values():
         if other.role == "driver":
