@@ -30,6 +30,7 @@ def test_stop_ends_the_tasks_of_a_cell_while_the_kernel_is_busy(notebook: Notebo
     notebook.run_cell(0)
     notebook.start_cell(1)
     notebook.wait_text(1, "0 of 40 tasks done")
+    notebook.set_theme("JupyterLab Light")
     notebook.screenshot("strip-light")
     notebook.set_theme("JupyterLab Dark")
     notebook.screenshot("strip-dark")
