@@ -119,6 +119,10 @@ HISTORY_TASKS = 10_000
 RECENT_TASKS = 200
 """Ended tasks that the state feed keeps."""
 
+FRAME_TASKS = 50
+"""Ended tasks that one update of the state feed tells of, the newest: in a loop over short ones
+thousands end between two, and nobody reads more."""
+
 RECENT_ACTORS = 50
 """Dead actors that the state feed keeps."""
 

@@ -216,7 +216,7 @@ class Publisher:
         changed, state.dirty_tasks = state.dirty_tasks, {}
         rows: list[feed.TaskRow] = []
         gone: list[str] = []
-        newest = len(changed) - limits.RECENT_TASKS
+        newest = len(changed) - min(limits.FRAME_TASKS, limits.RECENT_TASKS)
         live = self._live_rows
         for index, task in enumerate(changed.values()):
             task_id = task.id

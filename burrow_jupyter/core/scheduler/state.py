@@ -218,7 +218,7 @@ class State:
         self.gpu_free: dict[str, int] = dict.fromkeys(settings.gpu_ids, resources.UNIT)
 
         self.observed = False
-        self.unshown: deque[Stretch] = deque(maxlen=limits.RECENT_TASKS)
+        self.unshown: deque[Stretch] = deque(maxlen=limits.FRAME_TASKS)
         """Calls that ended in folds and that observers have not seen; the last ones."""
         self.dirty_tasks: dict[int, TaskRecord] = {}
         self.dirty_workers: dict[int, WorkerRecord] = {}
