@@ -123,6 +123,12 @@ class Facts:
             for number, value in enumerate(message.values):
                 self.made(message.task_id + number, value)
             self.sent.get(client, {}).pop(message.task_id, None)
+        elif isinstance(message, messages.Get) and message.task_id:
+            # It may have waited, and gone on, by the end of the frame.
+            records = [self.world.state.objects.get(i) for i in message.object_ids]
+            waits = any(r is None or r.state is ObjectState.PENDING for r in records)
+            if waits and client.role == "worker":
+                self.resumed.add(client.id)
         elif isinstance(message, messages.Returned):
             sent = self.sent.get(client, {})
             self._comes_back([i for i in message.task_ids if i in sent])
