@@ -228,9 +228,11 @@ class LocalBackend:
         """Submit a task; see `Backend.submit`."""
         direct = self._direct
         if direct is not None and not kwargs and not seeds.active and direct.tasks.way is None:
+            # The usual call, with as little as may be between it and its message.
             for value in args:
-                if type(value) not in PLAIN_TYPES:
-                    break
+                kind = type(value)
+                if kind not in PLAIN_TYPES or (kind is str and len(value) > FUSE_MAX_BYTES):
+                    break  # large text would be pickled twice
             else:
                 data = _dumps((args, kwargs), 5) if args else b""
                 if (

@@ -364,9 +364,8 @@ class Client:
     def submit(self, task_id: int, code_id: int, options_id: int, run_id: int, args: bytes) -> bool:
         """Submit a plain call soon; say whether the one before is still to be sent with it."""
         out = self.unsent
-        if (
-            self.send_lock.locked()
-        ):  # perhaps by this very thread, which is in a `__del__` of the user's
+        # Perhaps by this very thread, which is in a `__del__` of the user's.
+        if self.send_lock.locked():
             out.append(SubmitMany(task_id, code_id, options_id, run_id, [args]))
             return False
         with self.send_lock:

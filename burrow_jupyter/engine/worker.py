@@ -564,12 +564,13 @@ class Worker:
                 if packed is None
                 else arguments(self.client, packed, run.slots, run.values)
             )
-            function = self._codes.get(run.code_id) or self.code(run.code_id)
+            function = self.code(run.code_id)
             self._in_user = True
             if now.cancelled or self._cancelled_early == task_id:
                 raise KeyboardInterrupt  # it came while the arguments were fetched  # noqa: TRY301
             result = function(*args, **kwargs)
-            if type(result) in PLAIN_TYPES:
+            kind = type(result)
+            if kind in PLAIN_TYPES and not (kind is str and len(result) > FUSE_MAX_BYTES):
                 self._in_user = False
                 micros = (perf_counter_ns() - began) // 1000
             else:

@@ -14,23 +14,18 @@ if TYPE_CHECKING:
 
 
 def join(batch: list[Any]) -> list[Any]:
-    """Return the messages of a frame, plain neighbours of one kind as one."""
-    if len(batch) == 1:
-        return batch
+    """Return the messages of a frame: plain calls, and ends that follow each other, as one."""
     out: list[Any] = []
-    at, count = 0, len(batch)
-    while at < count:
-        message = batch[at]
-        kind = type(message)
-        fuser = _FUSERS.get(kind)
-        if fuser is not None and at + 1 < count and type(batch[at + 1]) is kind:
-            fused, length = fuser(batch, at)
-            if length > 1:
-                out.append(fused)
-                at += length
-                continue
-        out.append(message)
-        at += 1
+    at = 0
+    while at < len(batch):
+        fuser, least = _FUSERS.get(type(batch[at]), (None, 0))
+        fused, length = fuser(batch, at) if fuser is not None else (None, 0)
+        if fuser is not None and length >= least:
+            out.append(fused)
+            at += length
+        else:
+            out.append(batch[at])
+            at += 1
     return out
 
 
@@ -84,7 +79,8 @@ def _fuse_ends(batch: Sequence[Any], at: int) -> tuple[DoneMany, int]:
     return DoneMany(first.task_id, values, micros), len(values)
 
 
-_FUSERS: dict[type, Callable[[Sequence[Any], int], tuple[Any, int]]] = {
-    Submit: _fuse_submits,
-    Done: _fuse_ends,
+_FUSERS: dict[type, tuple[Callable[[Sequence[Any], int], tuple[Any, int]], int]] = {
+    Submit: (_fuse_submits, 1),  # a driver sends a single one so, too
+    Done: (_fuse_ends, 2),
 }
+"""How neighbours of a kind become one, and from how many on."""

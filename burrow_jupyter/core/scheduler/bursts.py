@@ -172,7 +172,7 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
         # Nothing about it is special. It leaves the worker ...
         code = task.code
         if code is not None:
-            tasks.note_duration(code, message.micros)
+            tasks.note_duration(code, message.micros * 1e-6)
             code.is_light = len(value.data) <= limits.RIDE_MAX_BYTES
         del assigned[task_id]
         worker.load_s -= task.estimate_s

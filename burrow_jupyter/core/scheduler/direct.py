@@ -293,7 +293,7 @@ def _remember(
     """Enter a call that is over where ended calls are counted and shown."""
     code = state.codes.get(message.code_id)
     if code is not None:
-        tasks.note_duration(code, message.micros)
+        tasks.note_duration(code, message.micros * 1e-6)
     run = state.runs.get(message.run_id)
     if run is not None:
         run.ended[TaskState.FINISHED] += 1

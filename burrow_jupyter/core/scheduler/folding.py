@@ -77,21 +77,6 @@ def counts_of(state: State, run_id: int) -> tuple[int, int]:
 # ---- from submission to the end ------------------------------------------------------
 
 
-def on_submit(state: State, client: ClientRecord, message: messages.Submit) -> bool:
-    """Take a single call, the first of a burst perhaps; say whether it was taken."""
-    args = message.args
-    if message.deps or message.parent or not (args is None or is_plain(args)):
-        return False
-    data = b"" if args is None else args.data
-    return on_submits(
-        state,
-        client,
-        messages.SubmitMany(
-            message.task_id, message.code_id, message.options_id, message.run_id, [data]
-        ),
-    )
-
-
 def on_submits(state: State, client: ClientRecord, message: messages.SubmitMany) -> bool:
     """Take plain calls as a fold; say whether they were taken."""
     if (
@@ -313,7 +298,7 @@ def on_ends(state: State, worker: WorkerRecord, message: messages.DoneMany) -> b
             state.unshown.append(stretch)
             state.dirty_functions[fold.function.name] = fold.function
         code = fold.code
-        tasks.note_durations(code, took_s, length)
+        tasks.note_duration(code, took_s, length)
         code.is_light = True
         run = state.runs.get(fold.run_id)
         if run is not None:

@@ -483,7 +483,6 @@ _FUSED = frozenset({messages.SubmitMany, messages.DoneMany})
 """What stands for several messages."""
 
 _FOLDS: dict[type, Callable[[State, ClientRecord, Any], bool]] = {
-    messages.Submit: folding.on_submit,
     messages.SubmitMany: folding.on_submits,
     messages.Done: _fold_end,
     messages.DoneMany: _fold_ends,

@@ -183,7 +183,7 @@ def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
     worker.finished += 1
     code = task.code
     if code is not None and message.failure is None:
-        note_duration(code, message.micros)
+        note_duration(code, message.micros * 1e-6)
         if len(message.values) == 1:
             value = message.values[0]
             code.is_light = not value.segment and len(value.data) <= limits.RIDE_MAX_BYTES
@@ -200,15 +200,8 @@ def on_done(state: State, worker: WorkerRecord, message: messages.Done) -> None:
         fail(state, task, failure)
 
 
-def note_duration(code: CodeRecord, micros: int) -> None:
-    """Take one more run into a function's average duration."""
-    took = micros * 1e-6
-    known = code.average_s
-    code.average_s = took if known < 0 else known + AVERAGE_WEIGHT * (took - known)
-
-
-def note_durations(code: CodeRecord, took_s: float, count: int) -> None:
-    """Take several runs into a function's average duration, of which each took about so long."""
+def note_duration(code: CodeRecord, took_s: float, count: int = 1) -> None:
+    """Take more runs into a function's average duration, of which each took about so long."""
     known = code.average_s
     weight = 1 - (1 - AVERAGE_WEIGHT) ** count
     code.average_s = took_s if known < 0 else known + weight * (took_s - known)
