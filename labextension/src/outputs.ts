@@ -10,13 +10,34 @@ import { KernelMessage } from '@jupyterlab/services';
 import type { BurrowApi } from './requests';
 import type { IWords } from './tokens';
 
-/** Stop the tasks of a cell when the button of its line is clicked. */
+/**
+ * Stop the tasks of a cell when the button of its line is pressed.
+ *
+ * The line is drawn anew several times a second. A browser makes no click of a press on a button
+ * and a release on the one that has taken its place, so the two are looked at themselves.
+ */
 export function answerStopButtons(page: Document, api: BurrowApi, words: IWords): void {
+  let pressed: string | undefined;
+  page.addEventListener('pointerdown', event => {
+    pressed = event.button === 0 ? runOf(stopButtonAt(event)) : undefined;
+  });
+  page.addEventListener('pointerup', event => {
+    const button = stopButtonAt(event);
+    if (button && pressed !== undefined && runOf(button) === pressed) {
+      stop(button);
+    }
+    pressed = undefined;
+  });
   page.addEventListener('click', event => {
-    const clicked = event.target instanceof Element ? event.target : null;
-    const button = clicked?.closest<HTMLButtonElement>('button.burrow-stop');
-    const { burrowSession: session, burrowRun: run } = button?.dataset ?? {};
-    if (!button || !session || !run) {
+    const button = stopButtonAt(event);
+    if (button && event.detail === 0) {
+      stop(button); // with the keyboard
+    }
+  });
+
+  function stop(button: HTMLButtonElement): void {
+    const { burrowSession: session, burrowRun: run } = button.dataset;
+    if (!session || !run || button.disabled) {
       return;
     }
     button.disabled = true;
@@ -25,7 +46,16 @@ export function answerStopButtons(page: Document, api: BurrowApi, words: IWords)
       const reason = error instanceof Error ? error.message : String(error);
       void showErrorMessage(words.__('The tasks were not stopped'), reason);
     });
-  });
+  }
+}
+
+function stopButtonAt(event: Event): HTMLButtonElement | null {
+  const target = event.target instanceof Element ? event.target : null;
+  return target?.closest<HTMLButtonElement>('button.burrow-stop') ?? null;
+}
+
+function runOf(button: HTMLButtonElement | null): string | undefined {
+  return button ? `${button.dataset.burrowSession}/${button.dataset.burrowRun}` : undefined;
 }
 
 /**

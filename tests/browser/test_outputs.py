@@ -43,6 +43,23 @@ def test_stop_ends_the_tasks_of_a_cell_while_the_kernel_is_busy(notebook: Notebo
     notebook.screenshot("strip-stopped")
 
 
+def test_stop_is_heard_also_when_its_line_is_drawn_anew_while_it_is_pressed(notebook: NotebookPage):
+    notebook.open([DEFINE, "burrow.get([simmer.remote(n, 'never') for n in range(4)])"])
+    notebook.run_cell(0)
+    notebook.start_cell(1)
+    notebook.wait_text(1, "0 of 4 tasks done")
+    line = notebook.output(1)
+
+    line.get_by_role("button", name="Stop").hover()
+    pressed = line.get_by_role("button", name="Stop").element_handle()
+    notebook.page.mouse.down()
+    notebook.page.wait_for_function("button => !button.isConnected", arg=pressed, timeout=20_000)
+    line.get_by_role("button", name="Stop").hover()
+    notebook.page.mouse.up()
+
+    notebook.wait_text(1, "0 of 4 tasks done · 4 cancelled")
+
+
 def test_outputs_go_on_after_the_page_was_loaded_anew(notebook: NotebookPage):
     notebook.open(
         [
