@@ -169,7 +169,9 @@ class Runs:
         if run is None:
             return
         run.active = False
-        error = None if result is None else result.error_in_exec
+        # Each statement is compiled when its turn comes: an interrupt that comes then is an
+        # error before the execution, although what stands above it has run.
+        error = result and (result.error_in_exec or result.error_before_exec)
         if result is None or isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
             backend = context.current_or_none()
             if backend is not None and run.session == backend.session:

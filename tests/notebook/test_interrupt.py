@@ -230,6 +230,25 @@ def test_an_interrupt_while_an_object_is_finalized_is_not_lost(kitchen: Kernel, 
     ended(kitchen, "hang")
 
 
+def test_an_interrupt_between_two_statements_ends_the_tasks_of_the_first(kitchen: Kernel):
+    # IPython compiles each statement when its turn comes, and takes what is raised there for an
+    # error of the compiler. The compiler warns of this assertion: so it comes just there.
+    kitchen.run_ok(
+        "import signal, warnings\n"
+        "def press(*_): warnings.showwarning = shown; signal.raise_signal(signal.SIGINT)\n"
+        "shown = warnings.showwarning"
+    )
+
+    run = kitchen.run(
+        f"hung = hang.remote({fresh()!r}); warnings.showwarning = press\n"
+        "assert (hung, 'a tuple is always true')\nburrow.get(hung)"
+    )
+
+    assert run.error is not None
+    assert run.error["ename"] == "KeyboardInterrupt"
+    ended(kitchen, "hang")
+
+
 def test_random_interrupts_lose_nothing_and_hang_nothing(kitchen: Kernel, folder: Path):
     dice = random.Random(7)
     kitchen.run_ok("steady = Counter.remote(); burrow.get(steady.add.remote())")
