@@ -212,8 +212,8 @@ class Client:
         self.never = Entry(PENDING)
         """Stands for an object that will not come."""
         self.failures_seen = 0
-        self._unseen: deque[Failure] = deque()
-        self._reported: set[int] = set()
+        self._unseen: deque[UserError | WorkerDied] = deque()
+        self._reported: dict[int, object] = {}
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
         self._awaited: dict[int, list[Callable[[], None]]] = {}
@@ -483,7 +483,9 @@ class Client:
             value = entry.value
             if value is None:
                 if entry.failure is not None and not entry.asked:
-                    self._unseen.append(entry.failure)
+                    root = root_of(entry.failure)
+                    if isinstance(root, UserError | WorkerDied):
+                        self._unseen.append(root)
             elif value.segment:
                 self.release_segment(value.segment)
         while self.unmapped:
@@ -499,10 +501,13 @@ class Client:
 
     def _report_unseen(self) -> None:
         """Say once of each task that failed and whose results nobody asked for, that it did."""
-        while self._unseen:
-            root = root_of(self._unseen.popleft())
-            if isinstance(root, UserError | WorkerDied) and root.task_id not in self._reported:
-                self._reported.add(root.task_id)
+        while True:
+            try:
+                root = self._unseen.popleft()
+            except IndexError:  # there may be several threads at it
+                return
+            mine = object()
+            if self._reported.setdefault(root.task_id, mine) is mine:
                 text = f"{root.function} failed: {one_line(root)}"
                 shown = root.traceback if isinstance(root, UserError) else ""
                 self._on_notice(messages.Notice(text, root.run_id, shown))
@@ -1323,5 +1328,10 @@ def _attend(weak: weakref.ref[Client]) -> None:
         client = weak()
         if client is None or client.closed:
             return
-        client._attend_once()  # noqa: SLF001  # its own thread
+        try:
+            client._attend_once()  # noqa: SLF001  # its own thread
+        except Exception:  # noqa: BLE001  # without it futures would wait for ever, untold
+            told = (*sys.exc_info(), threading.current_thread())
+            threading.excepthook(threading.ExceptHookArgs(told))
+            time.sleep(REST_TICK_S)  # should it fail each time
         del client

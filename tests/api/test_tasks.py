@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -147,3 +149,35 @@ def test_printed_lines_reach_the_driver(capfd):
     assert sorted(line for line in lines if line.startswith("line")) == sorted(
         f"line {i}" for i in range(20)
     )
+
+
+def test_results_that_nobody_wanted_are_let_go_while_several_threads_send(monkeypatch):
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_value))
+    before = sys.getswitchinterval()
+    done, never = same.remote(1), burrow.remote(sleep_long).remote()
+    over = threading.Event()
+
+    def send():
+        while not over.is_set():
+            burrow.cancel(done)  # of what has ended: a message that has no effect
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    sys.setswitchinterval(1e-6)  # threads take turns much more often
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            refs = [same.remote(never) for _ in range(2_000)]
+            for ref in refs:
+                burrow.cancel(ref)
+            burrow.wait(refs, num_returns=len(refs), timeout=30)
+            del ref, refs
+    finally:
+        sys.setswitchinterval(before)
+        over.set()
+        for thread in threads:
+            thread.join()
+
+    assert not raised
+    assert burrow.get(same.remote(2)) == 2
