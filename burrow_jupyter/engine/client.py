@@ -1333,5 +1333,6 @@ def _attend(weak: weakref.ref[Client]) -> None:
         except Exception:  # noqa: BLE001  # without it futures would wait for ever, untold
             told = (*sys.exc_info(), threading.current_thread())
             threading.excepthook(threading.ExceptHookArgs(told))
-            time.sleep(REST_TICK_S)  # should it fail each time
+            with client._news:  # noqa: SLF001  # not at once: should it fail each time
+                client._news.wait(REST_TICK_S)  # noqa: SLF001
         del client
