@@ -102,6 +102,30 @@ def test_a_call_that_is_cancelled_is_taken_out_of_its_burst(loop):
     assert all(loop.driver.value(i) for i in ids[:-1])
 
 
+def test_each_call_of_a_cancelled_run_that_no_worker_has_is_told_so_once(loop):
+    before = set(loop.records.objects)
+    cell, other = loop.driver.new_id(), loop.driver.new_id()
+    loop.driver.say(messages.DefineRun(cell, "[1]"), messages.DefineRun(other, "[2]"))
+    ids = loop.burst(1000, run=cell)
+    beside = loop.burst(10, run=other)
+    begun = {task for worker in loop.workers for task in worker.runs}
+
+    loop.driver.say(messages.CancelRun(cell))
+
+    queued = [i for i in ids if i not in begun]
+    assert all(loop.driver.failure(i) == Cancelled(i, "f") for i in queued)
+    told = [m.object_id for m in loop.driver.heard(messages.Deliver)]
+    assert all(told.count(i) == 1 for i in queued[:5] + queued[-5:])
+    assert {loop.driver.state_of(i) for i in queued} == {"cancelled"}
+    (row,) = loop.driver.ask("describe runs", [cell])
+    assert row["cancelled"] == len(queued)
+    loop.end_all()
+    assert [loop.driver.value(i) for i in beside] == [str(i).encode() for i in beside]
+    loop.driver.drop(*ids, *beside)
+    assert set(loop.records.objects) == before
+    assert not loop.records.folded
+
+
 def test_a_task_takes_results_of_a_burst_as_arguments(loop):
     ids = loop.burst(40)
     for worker in loop.workers:

@@ -484,6 +484,7 @@ _FUSED = frozenset({messages.SubmitMany, messages.DoneMany})
 
 _FOLDS: dict[type, Callable[[State, ClientRecord, Any], bool]] = {
     messages.SubmitMany: folding.on_submits,
+    messages.CancelRun: folding.on_cancel_run,
     messages.Done: _fold_end,
     messages.DoneMany: _fold_ends,
 }

@@ -250,7 +250,7 @@ def fail(state: State, task: TaskRecord, failure: Failure) -> None:
     ids = result_ids(task)
     _end(state, task, TaskEvent.CANCEL if isinstance(failure, Cancelled) else TaskEvent.FAIL)
     client = task.client
-    wanted = any(_is_wanted(state, object_id) for object_id in ids)
+    wanted = not isinstance(failure, UserError) or any(_is_wanted(state, any_id) for any_id in ids)
     for object_id in ids:
         record = state.objects.get(object_id)
         if record is not None and record.state is ObjectState.PENDING:
@@ -424,8 +424,12 @@ def on_cancel_run(state: State, run: RunRecord, *, kill_after_s: float) -> None:
     """Cancel everything of a run, also what its tasks have yet to submit."""
     run.cancelled = True
     for task in list(run.tasks.values()):
-        if task.id in state.tasks:
+        if task.id not in state.tasks:
+            continue
+        if task.children:
             on_cancel(state, task, kill_after_s=kill_after_s)
+        else:
+            _cancel_one(state, task, kill_after_s)
 
 
 def is_orphan(state: State, task: TaskRecord) -> bool:
