@@ -1,8 +1,8 @@
 """The user's side of debuggers that run in workers: at breakpoints, and in failures.
 
-A task that stops at a breakpoint is talked to by the main thread where that waits in `get`
-or `wait`, so that its prompt comes in the cell that is busy. Lines are read with `input`,
-which notebooks and terminals have made their own.
+A task that stops at a breakpoint is talked to by the main thread where that waits (in `get`, for a
+future, or in an event loop), so that its prompt comes in the cell that is busy. Lines are read with
+`input`, which notebooks and terminals have made their own.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class Debugger:
         if event.kind == "stopped":
             talk = talk or self._talks.setdefault(event.task_id, _Talk(event.pid))
             where = f"A task is at a breakpoint: {event.text}."
-            self._say(event.run_id, f"{where} get() of its result opens it there, as does %debug.")
+            self._say(event.run_id, f"{where} A cell that waits for it opens it, as does %debug.")
         if talk is None:
             return  # of another driver
         talk.events.append(event)
         if event.kind == "ask":
-            self._client.interlude = self.talk_to_stopped
+            self._client.want_user(self.talk_to_stopped)
 
     # ---- breakpoints ---------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class Debugger:
         talk = self._talks[root.task_id] = _Talk(root.pid)
         try:
             self._send(root.task_id, talk, "open")
-            if not self._backend.wait_for(lambda: bool(talk.events), OPEN_WITHIN_S):
+            if not self._client.wait_until(lambda: bool(talk.events), OPEN_WITHIN_S):
                 return f"process {root.pid} is busy and does not answer"
             if talk.events[0].kind == "end":
                 return talk.events[0].text
@@ -160,7 +160,7 @@ class Debugger:
         """
         while not talk.events:
             try:
-                if self._backend.wait_for(lambda: bool(talk.events), ALIVE_EVERY_S):
+                if self._client.wait_until(lambda: bool(talk.events), ALIVE_EVERY_S):
                     break
                 self._send(task_id, talk, "alive")
             except KeyboardInterrupt:

@@ -27,6 +27,7 @@ class RemotePdb(pdb.Pdb):
         super().__init__(stdin=stream, stdout=stream, nosigint=True, readrc=False)
         self.prompt = PROMPT
         self._talk = talk
+        self._opened = False
 
     # ---- the user's frames -------------------------------------------------------------
 
@@ -45,10 +46,17 @@ class RemotePdb(pdb.Pdb):
         """Never stop in our code."""
         return not errors.is_own(frame) and super().stop_here(frame)
 
+    def interaction(self, *place: Any) -> None:
+        """Let the user look at a place."""
+        self._opened = True
+        super().interaction(*place)
+
     def dispatch_return(self, frame: FrameType, arg: Any) -> Any:
         """Stop tracing when the task's function returns to our code."""
         outer = frame.f_back
         if outer is None or errors.is_own(outer):
+            if not self._opened:  # nothing came after the breakpoint: this is its place
+                super().dispatch_return(frame, arg)
             while outer is not None:
                 outer.f_trace = None
                 outer = outer.f_back

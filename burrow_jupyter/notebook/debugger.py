@@ -5,6 +5,8 @@ Frames are let go when the next cell runs, unless that is to look at them.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +54,17 @@ class Debug:
         self._client = client
         self._failures = client.failures_seen
         self._debugger = Debugger(backend, client, self._say)
+        # The kernel's loop runs between cells, too: then nobody can be asked.
+        client.user_waits = lambda: self._runs.latest.active
 
     def _say(self, run_id: int, text: str) -> None:
         self._output.write(self._runs.find(run_id), "stderr", f"{text}\n")
 
     def _begin(self, info: Any) -> None:
         client = self._client
+        if client is not None:
+            with contextlib.suppress(RuntimeError):  # a terminal's cell, which awaits nothing
+                client.awaits_in(asyncio.get_running_loop())
         if client is None or client.failures_seen == self._failures:
             return
         if MAGIC in (getattr(info, "raw_cell", None) or ""):

@@ -36,6 +36,17 @@ def taste(dish):
     return f"{dish} with {salt} of salt"
 
 @burrow.remote
+def serve(dish):
+    for part in (1, 2):
+        breakpoint()
+        yield f"{dish} {part}"
+
+@burrow.remote
+def plate(dish):
+    garnish = "cress"
+    breakpoint()
+
+@burrow.remote
 class Chef:
     def __init__(self): self.stars = 2
     def cook(self, dish):
@@ -52,6 +63,12 @@ def kitchen(cells: Kernel) -> Kernel:
 def talk(kitchen: Kernel, *lines: str) -> list[str]:
     """Answers the questions of a cell, one after the other; returns the prompts."""
     return [kitchen.answer(line) for line in lines]
+
+
+def nothing_runs(kitchen: Kernel) -> bool:
+    """Whether each task that was begun has ended."""
+    running = "[t for t in burrow.tasks() if t['state'] in ('running', 'blocked')]"
+    return kitchen.run_ok(f"print({running})").stdout == "[]\n"
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +190,77 @@ def test_a_breakpoint_opens_in_the_cell_that_waits(kitchen: Kernel):
     assert run.text == "'soup with 2 of salt'"
 
 
+WAYS = {
+    "await": ("await taste.remote('soup')", 1),
+    "gather": ("await asyncio.gather(taste.remote('soup'), taste.remote('cake'))", 2),
+    "run_in_executor": (
+        "await asyncio.get_running_loop().run_in_executor(burrow.Executor(), dine, 'soup')",
+        1,
+    ),
+    "for": ("[burrow.get(part) for part in serve.remote('soup')]", 2),
+    "next": ("parts = serve.remote('soup')\n[burrow.get(next(parts)), burrow.get(next(parts))]", 2),
+    "async for": ("[await part async for part in serve.remote('soup')]", 2),
+    "future": ("taste.remote('soup').future().result()", 1),
+    "submit": ("with burrow.Executor() as pool: at = pool.submit(dine, 'soup')\nat.result()", 1),
+    "map": ("with burrow.Executor() as pool: served = list(pool.map(dine, ['soup']))\nserved", 1),
+    "Pool": ("with Pool(1) as pool: served = pool.map(dine, ['soup'])\nserved", 1),
+}
+"""Cells that wait, and at how many breakpoints their tasks stop."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_breakpoint_opens_in_the_cell_whatever_way_that_waits(kitchen: Kernel, way: str):
+    kitchen.run_ok(
+        "import asyncio\nfrom burrow.util.multiprocessing import Pool\n"
+        "def dine(dish):\n    breakpoint()\n    return f'{dish} is eaten'"
+    )
+    code, stops = WAYS[way]
+    run = kitchen.submit(code, allow_stdin=True)
+
+    prompts = talk(kitchen, *["p dish", "c"] * stops)
+    kitchen.wait(run)
+
+    assert set(prompts) == {"(Pdb) "}
+    assert run.stdout.count("'soup'") + run.stdout.count("'cake'") == stops
+    assert "soup" in run.text
+
+
+def test_a_breakpoint_that_only_the_kernels_loop_waits_for_waits_for_a_cell(kitchen: Kernel):
+    first = kitchen.run_ok("import asyncio; later = asyncio.ensure_future(taste.remote('soup'))")
+    wait_until(lambda: "at a breakpoint" in first.stderr, 10, "the line that says so")
+    assert kitchen.run_ok("print(later.done())").stdout == "False\n"
+
+    run = kitchen.submit("await later", allow_stdin=True)
+    talk(kitchen, "p dish", "c")
+    kitchen.wait(run)
+
+    assert "nobody can answer" not in first.stdout
+    assert run.text == "'soup with 2 of salt'"
+
+
+@pytest.mark.parametrize("code", ["await taste.remote(1)", "taste.remote(1).future().result()"])
+def test_the_stop_button_at_a_prompt_ends_cell_and_task_in_each_way(kitchen: Kernel, code: str):
+    run = kitchen.submit(code, allow_stdin=True)
+    kitchen.client.get_stdin_msg(timeout=30)
+
+    kitchen.interrupt()
+    kitchen.wait(run)
+
+    assert run.error is not None
+    wait_until(lambda: nothing_runs(kitchen), 10, "the task to end")
+
+
+def test_a_breakpoint_in_the_last_statement_stops_there(kitchen: Kernel):
+    run = kitchen.submit("burrow.get(plate.remote('soup'))", allow_stdin=True)
+
+    talk(kitchen, "p garnish", "c")
+    kitchen.wait(run)
+
+    assert "'cress'" in run.stdout
+    assert "-> breakpoint()" in run.stdout
+    assert run.status == "ok"
+
+
 def test_stepping_to_the_end_of_a_task_ends_the_talk(kitchen: Kernel):
     run = kitchen.submit("burrow.get(taste.remote('soup'))", allow_stdin=True)
 
@@ -231,17 +319,7 @@ def test_the_stop_button_ends_a_task_at_a_breakpoint(kitchen: Kernel):
     kitchen.wait(run)
 
     assert run.error is not None
-    wait_until(
-        lambda: (
-            kitchen.run_ok(
-                "print([t for t in burrow.tasks() if t['name'] == 'taste' and t['state'] "
-                "in ('running', 'blocked')])"
-            ).stdout
-            == "[]\n"
-        ),
-        10,
-        "the task to end",
-    )
+    wait_until(lambda: nothing_runs(kitchen), 10, "the task to end")
 
 
 def test_debug_opens_a_breakpoint_that_no_cell_waits_for(kitchen: Kernel):
