@@ -140,6 +140,66 @@ def test_after_another_cell_the_frames_are_gone_and_that_is_said(kitchen: Kernel
     assert "cannot be looked at: its frames were let go" in run.stdout
 
 
+BUSY = """
+cpus = int(burrow.cluster_resources()['CPU'])
+
+@burrow.remote(num_cpus=cpus)
+def burn(dish):
+    raise (ConnectionError if dish < 20 else KeyError)(dish)
+
+@burrow.remote(num_cpus=cpus, max_retries=1, retry_exceptions=True)
+def retry(dish, mark):
+    first = not os.path.exists(mark)
+    Path(mark).touch()
+    if first or dish == 5:
+        raise ValueError(dish)
+"""
+"""Tasks that run one after the other, so mostly in one worker."""
+
+
+def test_failures_that_the_cell_expects_leave_a_place_for_the_one_that_ends_it(kitchen: Kernel):
+    kitchen.run_ok(BUSY)
+    kitchen.run(
+        "for ref in [burn.remote(n) for n in range(21)]:\n"
+        "    try: burrow.get(ref)\n    except ConnectionError: pass"
+    )
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(kitchen, "p dish", "q")
+    kitchen.wait(run)
+
+    assert "\n20\n" in run.stdout
+
+
+def test_attempts_that_are_made_again_take_no_place(kitchen: Kernel):
+    kitchen.run_ok(BUSY)
+    mark = f"mark-{uuid.uuid4().hex}"
+    kitchen.run(
+        f"refs = [retry.remote(n, f'{mark}-{{n}}') for n in range(12)]\n"
+        "burrow.wait(refs, num_returns=12)\nburrow.get(refs)"
+    )
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(kitchen, "p dish", "q")
+    kitchen.wait(run)
+
+    assert "\n5\n" in run.stdout
+
+
+def test_a_failure_that_was_one_of_too_many_says_so(kitchen: Kernel):
+    kitchen.run_ok(BUSY)
+    kitchen.run(
+        "refs = [cook.remote('soup') for _ in range(100)]\n"
+        "burrow.wait(refs, num_returns=100)\nburrow.get(refs[50])"
+    )
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    kitchen.answer("q")  # of the debugger that opens here instead
+    kitchen.wait(run)
+
+    assert "only the first and the last 3 failures of a run are kept" in run.stdout
+
+
 def test_debug_of_a_cells_own_failure_is_ipythons(kitchen: Kernel):
     kitchen.run("burrow.get(cook.remote('soup'))")
     kitchen.run("mine = 5\n1 / 0")
@@ -334,7 +394,14 @@ def test_debug_opens_a_breakpoint_that_no_cell_waits_for(kitchen: Kernel):
     assert kitchen.run_ok("burrow.get(later)").text == "'soup with 2 of salt'"
 
 
-@pytest.mark.parametrize("line", ["import pdb; pdb.set_trace()", "breakpoint()"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pdb; pdb.set_trace()",
+        "from IPython.core.debugger import set_trace; set_trace()",
+        "breakpoint()",
+    ],
+)
 def test_breakpoints_in_actors_stop_in_the_users_line(kitchen: Kernel, line: str):
     kitchen.run_ok(
         "@burrow.remote\nclass Waiter:\n    def __init__(self): self.table = 7\n"
