@@ -140,7 +140,7 @@ class Debugging:
         """Take a line, open a failure, or interrupt what was evaluated; in the reading thread."""
         talk = self._talks.get(message.task_id)
         if message.kind == "open" and talk is None:
-            self._open(message.task_id)
+            self._open(message.task_id, message.text)
         elif talk is not None and message.kind == "line":
             talk.answer(message.text)
         elif message.kind == "interrupt":
@@ -150,7 +150,7 @@ class Debugging:
                     ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
                 )
 
-    def _open(self, task_id: int) -> None:
+    def _open(self, task_id: int, beyond: str) -> None:
         with self._keeping:  # nobody lets it go before it is known that it is looked at
             kept = self._kept.get(task_id)
             if kept is None:
@@ -160,18 +160,21 @@ class Debugging:
                 return
             talk = self._talks[task_id] = Conversation(self._client, kept[0])
             thread = self._threads[task_id] = threading.Thread(
-                target=self._look_at, args=(talk, kept[1]), name="burrow-debugger", daemon=True
+                target=self._look_at,
+                args=(talk, kept[1], beyond),
+                name="burrow-debugger",
+                daemon=True,
             )
         thread.start()
 
-    def _look_at(self, talk: Conversation, error: BaseException) -> None:
+    def _look_at(self, talk: Conversation, error: BaseException, beyond: str) -> None:
         from burrow_jupyter.engine import remote_pdb  # noqa: PLC0415  # pdb, for those who debug
 
         task_id = talk.call.task_id
         # What is evaluated is nobody's call: it blocks no task and ends none.
         current.concurrent.set(current.Current(0, talk.call.run_id))
         try:
-            remote_pdb.post_mortem(talk, error)
+            remote_pdb.post_mortem(talk, error, beyond)
         finally:
             del self._talks[task_id], self._threads[task_id]
             talk.send()

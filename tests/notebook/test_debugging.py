@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,11 @@ def cook(dish):
     lock = threading.Lock()
     grams = 250
     return spoil(dish, lock)
+
+@burrow.remote
+def dine(dish):
+    guests = 3
+    return burrow.get(cook.remote(dish))
 
 @burrow.remote
 def taste(dish):
@@ -89,7 +95,7 @@ def test_debug_opens_the_frames_of_the_failed_task(kitchen: Kernel):
     kitchen.wait(run)
 
     assert set(prompts) == {"(Pdb) "}
-    assert "In cook, process " in run.stdout
+    assert re.search(r"In cook of In\[\d+\], process \d+:\n", run.stdout)
     for said in ("('pepper', 'soup')", "\n250\n", "<unlocked _thread.lock", "\n301\n"):
         assert said in run.stdout
     assert "burrow_jupyter" not in run.stdout
@@ -127,6 +133,72 @@ def test_the_failure_of_an_actors_method_can_be_looked_at(kitchen: Kernel):
     kitchen.wait(run)
 
     assert "(2, 'cake')" in run.stdout
+
+
+def test_debug_opens_the_innermost_of_nested_tasks_and_goes_on_to_those_that_waited(
+    kitchen: Kernel,
+):
+    kitchen.run("burrow.get(dine.remote('soup'))")
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(
+        kitchen,
+        "p spice",
+        "u",
+        "p grams",
+        "u",
+        "p guests",
+        "u",
+        "d",
+        "p grams",
+        "d",
+        "p spice",
+        "q",
+    )
+    kitchen.wait(run)
+
+    said = [line for line in run.stdout.splitlines() if line.startswith(("'", "2", "3", "In "))]
+    assert [line.partition(" of In")[0] for line in said] == [
+        *("In cook", "'pepper'", "250", "In dine", "3", "In cook", "250", "'pepper'")
+    ]
+    assert "u from its oldest frame goes on to dine:" in run.stdout
+    assert "*** Oldest frame" in run.stdout
+
+
+WITHOUT_FRAMES = {
+    "the process of Burnt ended with its __init__": (
+        "@burrow.remote\nclass Burnt:\n    def __init__(self): raise ValueError('burnt')\n"
+        "    def cook(self): pass\n"
+        "def order(): return burrow.get(Burnt.remote().cook.remote())\norder()"
+    ),
+    "its process has died": (
+        "@burrow.remote(max_retries=0)\ndef explode(): os._exit(4)\n"
+        "def order(): return burrow.get(explode.remote())\norder()"
+    ),
+    "none has failed": (
+        "door = f'gate-{time.monotonic_ns()}'\n"
+        "@burrow.remote\ndef simmer(door):\n"
+        "    while not os.path.exists(door): time.sleep(0.005)\n"
+        "def order(): return burrow.get(simmer.remote(door), timeout=0.01)\n"
+        "try: order()\nfinally: Path(door).touch()"
+    ),
+}
+"""Why there are no frames of a task, and cells that end so."""
+
+
+@pytest.mark.parametrize("why", WITHOUT_FRAMES)
+def test_where_a_task_has_left_no_frames_debug_says_why_and_opens_the_cells(
+    kitchen: Kernel, why: str
+):
+    assert kitchen.run(WITHOUT_FRAMES[why]).error is not None
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(kitchen, "w", "up", "down", "q")
+    kitchen.wait(run)
+
+    assert run.stdout.startswith(f"There are no frames of a task to look at: {why}.\n")
+    assert "order" in run.stdout
+    assert "burrow_jupyter" not in run.stdout
 
 
 def test_after_another_cell_the_frames_are_gone_and_that_is_said(kitchen: Kernel):
@@ -254,16 +326,16 @@ WAYS = {
     "await": ("await taste.remote('soup')", 1),
     "gather": ("await asyncio.gather(taste.remote('soup'), taste.remote('cake'))", 2),
     "run_in_executor": (
-        "await asyncio.get_running_loop().run_in_executor(burrow.Executor(), dine, 'soup')",
+        "await asyncio.get_running_loop().run_in_executor(burrow.Executor(), eat, 'soup')",
         1,
     ),
     "for": ("[burrow.get(part) for part in serve.remote('soup')]", 2),
     "next": ("parts = serve.remote('soup')\n[burrow.get(next(parts)), burrow.get(next(parts))]", 2),
     "async for": ("[await part async for part in serve.remote('soup')]", 2),
     "future": ("taste.remote('soup').future().result()", 1),
-    "submit": ("with burrow.Executor() as pool: at = pool.submit(dine, 'soup')\nat.result()", 1),
-    "map": ("with burrow.Executor() as pool: served = list(pool.map(dine, ['soup']))\nserved", 1),
-    "Pool": ("with Pool(1) as pool: served = pool.map(dine, ['soup'])\nserved", 1),
+    "submit": ("with burrow.Executor() as pool: at = pool.submit(eat, 'soup')\nat.result()", 1),
+    "map": ("with burrow.Executor() as pool: served = list(pool.map(eat, ['soup']))\nserved", 1),
+    "Pool": ("with Pool(1) as pool: served = pool.map(eat, ['soup'])\nserved", 1),
 }
 """Cells that wait, and at how many breakpoints their tasks stop."""
 
@@ -272,7 +344,7 @@ WAYS = {
 def test_a_breakpoint_opens_in_the_cell_whatever_way_that_waits(kitchen: Kernel, way: str):
     kitchen.run_ok(
         "import asyncio\nfrom burrow.util.multiprocessing import Pool\n"
-        "def dine(dish):\n    breakpoint()\n    return f'{dish} is eaten'"
+        "def eat(dish):\n    breakpoint()\n    return f'{dish} is eaten'"
     )
     code, stops = WAYS[way]
     run = kitchen.submit(code, allow_stdin=True)
