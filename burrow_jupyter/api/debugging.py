@@ -1,8 +1,8 @@
 """The user's side of debuggers that run in workers: at breakpoints, and in failures.
 
-A task that stops at a breakpoint is talked to by the main thread where that waits in `get`
-or `wait`, so that its prompt comes in the cell that is busy. Lines are read with `input`,
-which notebooks and terminals have made their own.
+A task that stops at a breakpoint is talked to by the main thread where that waits (in `get`, for a
+future, or in an event loop), so that its prompt comes in the cell that is busy. Lines are read with
+`input`, which notebooks and terminals have made their own.
 """
 
 from __future__ import annotations
@@ -11,13 +11,21 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.api import context
+from burrow_jupyter.api.exceptions import (
+    ActorDiedError,
+    GetTimeoutError,
+    RayError,
+    WorkerCrashedError,
+)
 from burrow_jupyter.core.failures import UserError, root_of
-from burrow_jupyter.engine.errors import failure_of
+from burrow_jupyter.engine.errors import failed_tasks, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.core.failures import FailedTask
     from burrow_jupyter.core.messages import Debugged
 
 ALIVE_EVERY_S = 1.0
@@ -26,11 +34,28 @@ OPEN_WITHIN_S = 10.0
 """A process that is busy in C code may take so long to open its frames."""
 
 
-def task_failure(error: BaseException | None) -> UserError | None:
-    """Return the failure of a task that an exception has come from, if it has."""
+def tasks_behind(error: BaseException | None) -> list[FailedTask]:
+    """Return the tasks that an exception came through, the one that it was raised in first.
+
+    Each of the others has waited for the one before.
+    """
     failure = failure_of(error) if error is not None else None
     root = root_of(failure) if failure is not None else None
-    return root if isinstance(root, UserError) else None
+    return failed_tasks(root) if isinstance(root, UserError) else []
+
+
+def without_frames(error: BaseException | None) -> str:
+    """Say why an error of ours comes without frames of a task; "" for errors of others."""
+    match error:
+        case GetTimeoutError():
+            return "none has failed"
+        case ActorDiedError(actor_init_failed=True, class_name=name):
+            return f"the process of {name} ended with its __init__"
+        case ActorDiedError() | WorkerCrashedError():
+            return "its process has died"
+        case RayError():
+            return f"a {type(error).__name__} comes from no line of its code"
+    return ""
 
 
 class _Talk:
@@ -74,12 +99,12 @@ class Debugger:
         if event.kind == "stopped":
             talk = talk or self._talks.setdefault(event.task_id, _Talk(event.pid))
             where = f"A task is at a breakpoint: {event.text}."
-            self._say(event.run_id, f"{where} get() of its result opens it there, as does %debug.")
+            self._say(event.run_id, f"{where} A cell that waits for it opens it, as does %debug.")
         if talk is None:
             return  # of another driver
         talk.events.append(event)
         if event.kind == "ask":
-            self._client.interlude = self.talk_to_stopped
+            self._client.want_user(self.talk_to_stopped)
 
     # ---- breakpoints ---------------------------------------------------------------------
 
@@ -100,38 +125,76 @@ class Debugger:
 
     # ---- failures ------------------------------------------------------------------------
 
-    def look_at(self, root: UserError) -> str:
-        """Open the frames, in the worker, of a task that has failed.
+    def look_at(self, tasks: list[FailedTask]) -> bool:
+        """Open the frames, in the workers, of tasks that have failed: of the first one first.
+
+        From its oldest frame `up` goes on to those of the task that has waited for it.
+
+        Args:
+            tasks: as from `tasks_behind`.
 
         Returns:
-            Why that is not possible; "" if the user has looked.
+            Whether the user has looked; else it was said why that is not possible.
         """
-        talk = self._talks[root.task_id] = _Talk(root.pid)
+        left = list(tasks)
+        at, went = 0, ""
+        while left:
+            beyond = {"up": "newest", "down": "oldest", "": ""}[went]
+            beyond += " down" * (at > 0) + " up" * (at + 1 < len(left))
+            caller = left[at + 1].function if at + 1 < len(left) else ""
+            try:
+                went = self._open(left[at], beyond, caller)
+            except LookupError as refused:
+                print(f"The frames of {left[at].function} cannot be looked at: {refused}.")  # noqa: T201  # the magic's answer
+                del left[at]
+                if went == "up":  # back to where the user was
+                    at -= 1
+                went = {"up": "down", "down": "up", "": ""}[went]
+                continue
+            if not went:
+                return True
+            at += 1 if went == "up" else -1
+        return False
+
+    def _open(self, task: FailedTask, beyond: str, caller: str) -> str:
+        """Open the frames of one task; say whether the user has left "up" or "down" from there.
+
+        Raises:
+            LookupError: that is not possible.
+        """
+        task_id = task.task_id
+        talk = self._talks[task_id] = _Talk(task.pid)
         try:
-            self._send(root.task_id, talk, "open")
-            if not self._backend.wait_for(lambda: bool(talk.events), OPEN_WITHIN_S):
-                return f"process {root.pid} is busy and does not answer"
+            self._send(task_id, talk, "open", beyond)
+            if not self._client.wait_until(lambda: bool(talk.events), OPEN_WITHIN_S):
+                msg = f"process {task.pid} is busy and does not answer"
+                raise LookupError(msg)
             if talk.events[0].kind == "end":
-                return talk.events[0].text
-            print(f"In {root.function}, process {root.pid}:")  # noqa: T201  # the session's head
-            self._converse(root.task_id, give_up="q")
-        except LookupError as lost:
-            return str(lost)
+                raise LookupError(talk.events[0].text)
+            cell = context.label_of_run(task.run_id)
+            where = f"{task.function}{f' of {cell}' if cell else ''}, process {task.pid}"
+            called = f"; u from its oldest frame goes on to {caller}" if caller else ""
+            print(f"In {where}{called}:")  # noqa: T201  # the session's head
+            return self._converse(task_id, give_up="q")
         except KeyboardInterrupt:
-            self._send(root.task_id, talk, "line", "q\n")
+            self._send(task_id, talk, "line", "q\n")
             raise
         finally:
-            self._talks.pop(root.task_id, None)
-        return ""
+            self._talks.pop(task_id, None)
 
     # ---- talking -------------------------------------------------------------------------
 
     def _send(self, task_id: int, talk: _Talk, kind: str, text: str = "") -> None:
         self._backend.ask("debug", talk.pid, task_id, kind, text)
 
-    def _converse(self, task_id: int, give_up: str) -> None:
-        """Carry text and lines both ways until the debugger wants no more."""
+    def _converse(self, task_id: int, give_up: str) -> str:
+        """Carry text and lines both ways until the debugger wants no more.
+
+        Returns:
+            "up" or "down" if the user has left for frames of another task, else "".
+        """
         talk = self._talks[task_id]
+        went = ""
         while True:
             try:
                 event = self._next(task_id, talk)
@@ -141,16 +204,18 @@ class Debugger:
             except LookupError as lost:
                 print(f"The debugger is gone: {lost}.")  # noqa: T201  # as the rest of the talk
                 del self._talks[task_id]
-                return
+                return went
             talk.events.popleft()  # not before: an interrupted question is asked again
             if event.kind == "text":
                 sys.stdout.write(event.text)
                 sys.stdout.flush()
+            elif event.kind in ("up", "down"):
+                went = event.kind
             elif event.kind == "end":
                 del self._talks[task_id]
-                return
+                return went
             elif event.kind == "goes on":
-                return
+                return went
 
     def _next(self, task_id: int, talk: _Talk) -> Debugged:
         """Wait for what the debugger says next; an interrupt is the debugger's.
@@ -160,7 +225,7 @@ class Debugger:
         """
         while not talk.events:
             try:
-                if self._backend.wait_for(lambda: bool(talk.events), ALIVE_EVERY_S):
+                if self._client.wait_until(lambda: bool(talk.events), ALIVE_EVERY_S):
                     break
                 self._send(task_id, talk, "alive")
             except KeyboardInterrupt:

@@ -168,9 +168,9 @@ class ObjectRef(Ref, Generic[T_co]):
 
         Cancelling it does not cancel the task.
         """
-        import concurrent.futures  # noqa: PLC0415  # 10 ms, paid by those who use it
+        from burrow_jupyter.api.futures import Future  # noqa: PLC0415  # 10 ms, for those who use it
 
-        future: concurrent.futures.Future[T_co] = concurrent.futures.Future()
+        future: Future[T_co] = Future()
 
         def arrived() -> None:
             if not future.set_running_or_notify_cancel():
@@ -225,6 +225,7 @@ def _bridge(ref: ObjectRef[T], loop: asyncio.AbstractEventLoop) -> asyncio.Futur
     check_session(ref)
     backend = ref._backend  # noqa: SLF001  # this module's own
     backend.when_done(ref.id, arrived, awaited=True)
+    backend.awaits_in(loop)
 
     def given_up(settled: asyncio.Future[T]) -> None:
         if settled.cancelled():
@@ -407,6 +408,7 @@ class ObjectRefGenerator:
 
         self._backend.flush()
         loop = asyncio.get_running_loop()
+        self._backend.awaits_in(loop)
         while True:
             with self._news:
                 if self._items:

@@ -728,6 +728,16 @@ class InlineBackend:
         """Say whether it is so; nothing arrives that could change it."""
         return done()
 
+    def wait_on(
+        self, condition: threading.Condition, done: Callable[[], bool], timeout_s: float | None
+    ) -> bool:
+        """Wait for other threads; nobody is asked anything but where it runs."""
+        with condition:
+            return condition.wait_for(done, timeout_s)
+
+    def awaits_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nobody is asked anything but where it runs."""
+
     def when_done(
         self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
     ) -> None:

@@ -95,6 +95,8 @@ class LocalBackend:
         self._entries = client.entries
         self._post = client.post
         self._submit = client.submit
+        self.wait_on = client.wait_on
+        self.awaits_in = client.awaits_in
         self.drop = client.drop
         self.adopt = client.adopt
         self.current = current.call
@@ -505,7 +507,7 @@ class LocalBackend:
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""
         try:
-            return self.client.wait_until(done, timeout_s)
+            return self.client.wait_for(done, timeout_s)
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
+    import threading
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
@@ -184,6 +186,18 @@ class Backend(Protocol):
 
     def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Wait until `done()`, which something that arrives makes true; say whether it is."""
+
+    def wait_on(
+        self, condition: threading.Condition, done: Callable[[], bool], timeout_s: float | None
+    ) -> bool:
+        """Wait until `done()`, of which other threads notify this condition; say whether it is.
+
+        The condition is not held by the caller. As in all waits of the main thread, the user may
+        be asked something meanwhile.
+        """
+
+    def awaits_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Somebody begins to await in the running loop: the user may be asked something there."""
 
     def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
         """Lend the CPU of the running task while it waits for more than objects.

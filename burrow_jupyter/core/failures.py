@@ -13,6 +13,15 @@ NATIVE_STACK = "Fatal Python error: "
 """How the stack begins that faulthandler writes for a process that crashes."""
 
 
+class FailedTask(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where the frames of a failure may be."""
+
+    function: str
+    task_id: int
+    pid: int
+    run_id: int
+
+
 class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=False):
     """A task raised. The exception itself, and its text should it not be loadable."""
 
@@ -28,6 +37,7 @@ class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=Fal
     attempt: int = 1
     contained: list[int] = []  # refs and actor handles that the exception holds
     run_id: int = 0  # that has launched the task
+    inner: list[FailedTask] = []  # whose exception the task did not catch, the first one first
 
 
 class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=False):

@@ -368,7 +368,7 @@ class Debugged(Message, tag=45):
     task_id: int
     run_id: int
     pid: int
-    kind: str  # "stopped" | "text" | "ask" | "goes on" | "end"
+    kind: str  # "stopped" | "text" | "ask" | "goes on" | "up" | "down" | "end"
     text: str = ""
 
 
@@ -629,7 +629,7 @@ class Debug(Message, tag=85):
 
     task_id: int
     kind: str  # "open" | "line" | "interrupt"
-    text: str = ""
+    text: str = ""  # a line; of "open", words on where to begin and what there is beyond
 
 
 class Admit(Message, tag=80):

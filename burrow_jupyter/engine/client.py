@@ -16,6 +16,7 @@ the first and of the last only.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import select
 import socket
@@ -49,10 +50,11 @@ from burrow_jupyter.core.limits import (
 )
 from burrow_jupyter.core.messages import SubmitMany, Value
 from burrow_jupyter.engine import serialization, transport
-from burrow_jupyter.engine.shield import Shield
+from burrow_jupyter.engine.shield import Shield, raising_interrupts
 from burrow_jupyter.engine.store.segments import SegmentFiles, SegmentReader, SegmentWriter
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator, Sequence
 
     from burrow_jupyter.engine.direct import Direct
@@ -252,7 +254,11 @@ class Client:
         self.on_debugged: Callable[[messages.Debugged], None] | None = None
         self.on_prepared: Callable[[messages.Prepared], None] | None = None
         self.interlude: Callable[[], None] | None = None
-        """What the main thread is to do when it waits in `get` or `wait`, once."""
+        """What the main thread is to do as soon as it waits, once; set by `want_user`."""
+        self.user_waits: Callable[[], bool] = lambda: True
+        """Says whether there is a user to talk to when the main thread is in an event loop."""
+        self._wake_main: Callable[[], object] | None = None
+        """Has the main thread look for an interlude where it waits for others than the head."""
         self.inbox: deque[Any] = deque()
         """Messages for the worker's loop."""
         self.on_attend: Callable[[], float | None] | None = None
@@ -711,15 +717,78 @@ class Client:
         if threading.current_thread() is threading.main_thread():
             raise _InterludeError
 
+    def want_user(self, interlude: Callable[[], None]) -> None:
+        """Have the main thread do something as soon as it waits; from any thread."""
+        self.interlude = interlude
+        wake = self._wake_main  # looked at after the one is set, as it is set before that is read
+        if wake is not None:
+            with contextlib.suppress(RuntimeError):  # a loop that was closed meanwhile
+                wake()
+
+    def _take_interlude(self) -> None:
+        interlude, self.interlude = self.interlude, None
+        if interlude is not None:
+            interlude()
+
     def _wait(self, done: Callable[[], bool], timeout_s: float | None) -> bool:
-        """As `wait_until`, but the user may be wanted meanwhile."""
+        """As `wait_until`, but the user may be wanted meanwhile, whose time does not count."""
         while True:
             try:
                 return self.wait_until(done, timeout_s)
             except _InterludeError:
-                interlude, self.interlude = self.interlude, None
-                if interlude is not None:
-                    interlude()
+                self._take_interlude()
+
+    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+        """As `wait_until`, for what the user's code waits for: the user may be wanted meanwhile."""
+
+        def looks_up() -> bool:
+            if self.interlude is not None:
+                self._look_up()
+            return done()
+
+        return self._wait(looks_up, timeout_s)
+
+    def wait_on(
+        self, condition: threading.Condition, done: Callable[[], bool], timeout_s: float | None
+    ) -> bool:
+        """As `wait_for`, for what other threads of this process bring about and notify."""
+        if threading.current_thread() is not threading.main_thread():
+            with condition:
+                return condition.wait_for(done, timeout_s)
+
+        def wake() -> None:
+            with condition:
+                condition.notify_all()
+
+        before, self._wake_main = self._wake_main, wake
+        try:
+            while True:
+                with condition:
+                    condition.wait_for(lambda: done() or self.interlude is not None, timeout_s)
+                    if done() or self.interlude is None:
+                        return done()
+                self._take_interlude()
+        finally:
+            self._wake_main = before
+
+    def awaits_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Somebody awaits in the running loop: if it is the main thread's, the user may be wanted."""
+        if self.on_debugged is None or threading.current_thread() is not threading.main_thread():
+            return
+        here = contextvars.copy_context()  # of the cell: what is printed and asked is shown there
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(self._interlude_in_loop, context=here)
+
+        self._wake_main = wake
+        if self.interlude is not None:
+            wake()
+
+    def _interlude_in_loop(self) -> None:
+        """Do what is to be done, as a callback of a loop: those who await do so meanwhile."""
+        if self.interlude is not None and self.user_waits():
+            with contextlib.suppress(ConnectionLost), raising_interrupts():
+                self._take_interlude()
 
     def wait_until(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
         """Read until `done()`; say whether that came true within `timeout_s`.

@@ -5,8 +5,9 @@ says goes to the drivers, the lines that it reads come from one of them. A failu
 at in a thread of its own, so that the worker goes on working; a task at a breakpoint waits,
 and lends its CPU meanwhile.
 
-Frames are kept for tasks of notebook cells only, the first few failures of each run in each
-worker, until the next run or until the driver says so.
+Frames are kept for tasks of notebook cells only, until the next run or until the driver says so:
+in each worker of the first failure and the last ones of each run, since those in between are often
+such as the cell expects, and of no attempt that is made again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from burrow_jupyter.engine.current import Current
 
 KEPT_MAX = 4
-"""Failures of one run that are kept in one worker."""
+"""Failures of one run that are kept in one worker: the first, and the last ones."""
+
+
+DEBUGGERS = ("pdb", "IPython.core.debugger", "ipdb")
+"""Modules whose `set_trace` talks to a terminal, which a worker has not."""
+MANY = f"only the first and the last {KEPT_MAX - 1} failures of a run are kept in each process"
 
 
 class Conversation(io.TextIOBase):
@@ -94,24 +100,38 @@ class Debugging:
         """Be ready; nothing is loaded before it is needed."""
         self._client = client
         self._kept: dict[int, tuple[Current, BaseException]] = {}
+        self._keeping = threading.Lock()
+        self._made_room = False
+        """Whether failures of this run were let go for later ones."""
         self._talks: dict[int, Conversation] = {}
         self._threads: dict[int, threading.Thread] = {}
         sys.breakpointhook = self._on_breakpoint
-        on_import.patch("pdb", self._patch_pdb)
+        for name in DEBUGGERS:
+            on_import.patch(name, self._patch)
 
     # ---- failures ----------------------------------------------------------------------
 
     def keep(self, call: Current, error: BaseException) -> bool:
         """Keep what was raised, with its frames; say whether that is so."""
-        if not call.run_id or len(self._kept) >= KEPT_MAX:
+        if not call.run_id:
             return False
-        self._kept[call.task_id] = (call, error)
+        with self._keeping:
+            before = self._kept.pop(call.task_id, None)  # of a method that was tried again
+            old = [t for t in list(self._kept)[1:] if t not in self._threads]
+            if before is None and len(self._kept) >= KEPT_MAX and old:
+                before = self._kept.pop(old[0])
+                self._made_room = True
+            self._kept[call.task_id] = (call, error)
+        if before is not None and call.task_id not in self._threads:
+            errors.clear_frames(before[1])
         return True
 
     def forget(self) -> None:
         """Let go of all kept failures that nobody looks at."""
-        for task_id in [t for t in self._kept if t not in self._threads]:
-            _, error = self._kept.pop(task_id)
+        with self._keeping:
+            self._made_room = False
+            gone = [self._kept.pop(t) for t in list(self._kept) if t not in self._threads]
+        for _, error in gone:
             errors.clear_frames(error)
 
     # ---- what drivers want ---------------------------------------------------------------
@@ -120,7 +140,7 @@ class Debugging:
         """Take a line, open a failure, or interrupt what was evaluated; in the reading thread."""
         talk = self._talks.get(message.task_id)
         if message.kind == "open" and talk is None:
-            self._open(message.task_id)
+            self._open(message.task_id, message.text)
         elif talk is not None and message.kind == "line":
             talk.answer(message.text)
         elif message.kind == "interrupt":
@@ -130,27 +150,31 @@ class Debugging:
                     ctypes.c_ulong(thread.ident or 0), ctypes.py_object(KeyboardInterrupt)
                 )
 
-    def _open(self, task_id: int) -> None:
-        kept = self._kept.get(task_id)
-        if kept is None:
-            nobody = current.Current(task_id)
-            Conversation(self._client, nobody).say("end", "its frames were let go")
-            return
-        talk = self._talks[task_id] = Conversation(self._client, kept[0])
-        thread = threading.Thread(
-            target=self._look_at, args=(talk, kept[1]), name="burrow-debugger", daemon=True
-        )
-        self._threads[task_id] = thread
+    def _open(self, task_id: int, beyond: str) -> None:
+        with self._keeping:  # nobody lets it go before it is known that it is looked at
+            kept = self._kept.get(task_id)
+            if kept is None:
+                nobody = current.Current(task_id)
+                why = MANY if self._made_room else "its frames were let go"
+                Conversation(self._client, nobody).say("end", why)
+                return
+            talk = self._talks[task_id] = Conversation(self._client, kept[0])
+            thread = self._threads[task_id] = threading.Thread(
+                target=self._look_at,
+                args=(talk, kept[1], beyond),
+                name="burrow-debugger",
+                daemon=True,
+            )
         thread.start()
 
-    def _look_at(self, talk: Conversation, error: BaseException) -> None:
+    def _look_at(self, talk: Conversation, error: BaseException, beyond: str) -> None:
         from burrow_jupyter.engine import remote_pdb  # noqa: PLC0415  # pdb, for those who debug
 
         task_id = talk.call.task_id
         # What is evaluated is nobody's call: it blocks no task and ends none.
         current.concurrent.set(current.Current(0, talk.call.run_id))
         try:
-            remote_pdb.post_mortem(talk, error)
+            remote_pdb.post_mortem(talk, error, beyond)
         finally:
             del self._talks[task_id], self._threads[task_id]
             talk.send()
@@ -163,11 +187,16 @@ class Debugging:
             return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100  # as its user wants
         return self._stop(sys._getframe().f_back)  # noqa: SLF001  # as the built-in one
 
-    def _patch_pdb(self, module: Any) -> None:
-        def set_trace(*, header: str | None = None, **_: Any) -> None:
+    def _patch(self, module: Any) -> None:
+        def set_trace(
+            frame: Any = None, *_: Any, header: str | None = None, cond: Any = True, **__: Any
+        ) -> None:
             if header is not None:
                 print(header)  # noqa: T201  # the user's own
-            self._stop(sys._getframe().f_back)  # noqa: SLF001  # as the original
+            if cond:
+                # The original's first argument may be a frame, or a number of lines.
+                given = frame if hasattr(frame, "f_code") else None
+                self._stop(given or sys._getframe().f_back)  # noqa: SLF001  # as the original
 
         module.set_trace = set_trace
 

@@ -26,7 +26,7 @@ import reprlib
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.core.failures import Failure, Upstream, UserError, root_of
+from burrow_jupyter.core.failures import FailedTask, Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
 from burrow_jupyter.engine import by_value, modules, serialization, sources
 
@@ -647,14 +647,16 @@ def capture(
     type_name, message, original = type(exc).__name__, "", exc
     pickled = b""
     contained: list[int] = []
-    inner = failure_of(exc)
-    if inner is not None:
+    inner: list[FailedTask] = []
+    arrived = failure_of(exc)
+    if arrived is not None:
         cause = _own(exc).get(CAUSE)
         original = cause if isinstance(cause, BaseException) else exc
-        root = root_of(inner)
+        root = root_of(arrived)
         if isinstance(root, UserError):
             type_name, message, pickled = root.type_name, root.message, root.pickled
             contained = root.contained
+            inner = failed_tasks(root)[:CHAIN_MAX]
         else:
             type_name = type(original).__name__
     if not pickled:
@@ -674,4 +676,10 @@ def capture(
         actor_repr=actor_repr[:REPR_MAX_CHARS],
         attempt=attempt,
         run_id=run_id,
+        inner=inner,
     )
+
+
+def failed_tasks(root: UserError) -> list[FailedTask]:
+    """Return the tasks that an exception came through, the one that it was raised in first."""
+    return [*root.inner, FailedTask(root.function, root.task_id, root.pid, root.run_id)]

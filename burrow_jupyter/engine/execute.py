@@ -256,8 +256,7 @@ class Call:
 
     def _put_failure(self, error: Exception) -> Any:
         """Return a ref that raises, in place of the next item; raise if that is to be retried."""
-        limit = self.options.max_retries
-        if self._retryable(error) and (self.now.actor_id or limit < 0 or self.now.attempt <= limit):
+        if self._retryable(error) and (self.now.actor_id or self._has_attempts_left()):
             raise error
         worker = self._worker
         return worker.wrap_ref(worker.client.put_failure(self._failure(error)))
@@ -322,11 +321,14 @@ class Call:
             return messages.Done(self.run_message.task_id, [], StoreFull(text, str(error)))
         # As a result would be: the refs in it live until the head has heard of the failure.
         self._result = error
-        failure = self._failure(error)
+        retryable = self._retryable(error)
+        # How many attempts a method has left only the head knows.
+        again = retryable and not self.now.actor_id and self._has_attempts_left()
+        failure = self._failure(error, keep=not again)
         micros = (perf_counter_ns() - self._began) // 1000 if self._began else 0
-        return messages.Done(self.run_message.task_id, [], failure, micros, self._retryable(error))
+        return messages.Done(self.run_message.task_id, [], failure, micros, retryable)
 
-    def _failure(self, error: BaseException) -> UserError:
+    def _failure(self, error: BaseException, *, keep: bool = True) -> UserError:
         """Return as data what was raised, and let go of its frames unless they are kept."""
         actor = self._worker.actor
         failure: UserError = errors.capture(
@@ -340,7 +342,7 @@ class Call:
         )
         # An error and the frames that it came through hold each other: what these frames
         # hold would stay until a garbage collection, which an idle worker never makes.
-        if not self._worker.keep(self.now, error):
+        if not (keep and self._worker.keep(self.now, error)):
             errors.clear_frames(error)
         return failure
 
@@ -361,6 +363,10 @@ class Call:
                 getattr(error, "cause", None), types
             )
         return options.retry_exceptions and isinstance(error, Exception)
+
+    def _has_attempts_left(self) -> bool:
+        limit = self.options.max_retries
+        return limit < 0 or self.now.attempt <= limit
 
     def _values(self) -> list[Value]:
         """Pickle the results."""

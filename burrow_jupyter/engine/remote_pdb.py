@@ -27,6 +27,10 @@ class RemotePdb(pdb.Pdb):
         super().__init__(stdin=stream, stdout=stream, nosigint=True, readrc=False)
         self.prompt = PROMPT
         self._talk = talk
+        self._opened = False
+        self.beyond: frozenset[str] = frozenset()
+        """Whether there are frames of another task "up" above the oldest, "down" below the newest;
+        "oldest": begin at the oldest frame."""
 
     # ---- the user's frames -------------------------------------------------------------
 
@@ -38,6 +42,8 @@ class RemotePdb(pdb.Pdb):
         kept = [entry for entry, own in list(zip(stack, ours, strict=True))[first:] if not own]
         if not kept:
             return stack, at
+        if "oldest" in self.beyond:
+            return kept, 0
         chosen = [i for i, entry in enumerate(kept) if entry is stack[at]]
         return kept, chosen[0] if f is not None and chosen else len(kept) - 1
 
@@ -45,10 +51,17 @@ class RemotePdb(pdb.Pdb):
         """Never stop in our code."""
         return not errors.is_own(frame) and super().stop_here(frame)
 
+    def interaction(self, *place: Any) -> None:
+        """Let the user look at a place."""
+        self._opened = True
+        super().interaction(*place)
+
     def dispatch_return(self, frame: FrameType, arg: Any) -> Any:
         """Stop tracing when the task's function returns to our code."""
         outer = frame.f_back
         if outer is None or errors.is_own(outer):
+            if not self._opened:  # nothing came after the breakpoint: this is its place
+                super().dispatch_return(frame, arg)
             while outer is not None:
                 outer.f_trace = None
                 outer = outer.f_back
@@ -82,12 +95,36 @@ class RemotePdb(pdb.Pdb):
 
     do_c = do_cont = do_continue
 
+    def do_up(self, arg: str) -> Any:
+        """Go to the caller's frame; from the oldest one to the task that has waited for this."""
+        if not arg and self.curindex == 0 and "up" in self.beyond:
+            return self._leave("up")
+        return super().do_up(arg)
 
-def post_mortem(talk: Conversation, error: BaseException) -> None:
-    """Look at the frames of what was raised until the user quits."""
+    do_u = do_up
+
+    def do_down(self, arg: str) -> Any:
+        """Go to the frame that was called; from the newest one to the task that it waited for."""
+        if not arg and self.curindex + 1 == len(self.stack) and "down" in self.beyond:
+            return self._leave("down")
+        return super().do_down(arg)
+
+    do_d = do_down
+
+    def _leave(self, kind: str) -> bool:
+        """End here: the driver opens the frames of the other task."""
+        self._talk.send()
+        self._talk.say(kind)
+        return True
+
+
+def post_mortem(talk: Conversation, error: BaseException, beyond: str = "") -> None:
+    """Look at the frames of what was raised until the user quits; `beyond`: see `RemotePdb`."""
     debugger = RemotePdb(talk)
     debugger.reset()
-    talk.write(f"{COMMANDS}\n")
+    debugger.beyond = frozenset(beyond.split())
+    if not debugger.beyond & {"oldest", "newest"}:  # the user has come from another task's frames
+        talk.write(f"{COMMANDS}\n")
     debugger.interaction(None, error.__traceback__)
 
 

@@ -13,11 +13,12 @@ ours, and asks the shield.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # without the enums, which cost 2 us a call
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 _get_ident = threading.get_ident
@@ -103,3 +104,26 @@ class Shield:
             before(number, frame)
         else:
             self._pending = lambda: before(number, frame)
+
+
+@contextlib.contextmanager
+def raising_interrupts() -> Iterator[None]:
+    """Have an interrupt raise in here, and be told to whose it is afterwards. In the main thread.
+
+    The handlers that event loops set raise nothing: they note that the loop is to end something,
+    which comes to nothing while one of its callbacks waits for the user.
+    """
+    before = _signal.getsignal(_signal.SIGINT)
+    if not callable(before):
+        yield
+        return
+    interrupted = False
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        _signal.signal(_signal.SIGINT, before)
+    if interrupted:
+        _signal.raise_signal(_signal.SIGINT)

@@ -5,12 +5,15 @@ Frames are let go when the next cell runs, unless that is to look at them.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
-from burrow_jupyter.api.debugging import Debugger, task_failure
+from burrow_jupyter.api.debugging import Debugger, tasks_behind, without_frames
 from burrow_jupyter.core import messages
+from burrow_jupyter.notebook.tracebacks import of_the_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +55,17 @@ class Debug:
         self._client = client
         self._failures = client.failures_seen
         self._debugger = Debugger(backend, client, self._say)
+        # The kernel's loop runs between cells, too: then nobody can be asked.
+        client.user_waits = lambda: self._runs.latest.active
 
     def _say(self, run_id: int, text: str) -> None:
         self._output.write(self._runs.find(run_id), "stderr", f"{text}\n")
 
     def _begin(self, info: Any) -> None:
         client = self._client
+        if client is not None:
+            with contextlib.suppress(RuntimeError):  # a terminal's cell, which awaits nothing
+                client.awaits_in(asyncio.get_running_loop())
         if client is None or client.failures_seen == self._failures:
             return
         if MAGIC in (getattr(info, "raw_cell", None) or ""):
@@ -67,16 +75,24 @@ class Debug:
 
     def _open(self, *, force: bool = False) -> None:
         """Open what `%debug` is about: a task at a breakpoint, a failed task, or a cell."""
-        debugger = self._debugger
-        assert self._original is not None, "hooked"
+        debugger, error = self._debugger, getattr(sys, "last_value", None)
         if debugger is not None and context.current_or_none() is not None:
             if debugger.stopped:
                 debugger.talk_to_stopped()
                 return
-            root = task_failure(getattr(sys, "last_value", None))
-            if root is not None:
-                refused = debugger.look_at(root)
-                if not refused:
-                    return
-                print(f"The frames of {root.function} cannot be looked at: {refused}.")  # noqa: T201  # the magic's answer
+            tasks = tasks_behind(error)
+            if debugger.look_at(tasks):
+                return
+            why = "" if tasks else without_frames(error)
+            if why:
+                print(f"There are no frames of a task to look at: {why}.")  # noqa: T201  # the magic's answer
+        self._open_usual(error, force=force)
+
+    def _open_usual(self, error: BaseException | None, *, force: bool) -> None:
+        """Open IPython's debugger, in the user's frames: what we do in `get` is nobody's concern."""
+        assert self._original is not None, "hooked"
+        users = of_the_user(error.__traceback__) if error is not None else None
+        if error is not None and users is not None:
+            BaseException.with_traceback(error, users)
+            sys.last_traceback = self._shell.InteractiveTB.tb = users
         self._original(force=force)

@@ -39,10 +39,10 @@ class Tracebacks:
             if isinstance(value, KeyboardInterrupt):
                 # Where it hit our code says nothing to anybody; and IPython fails over a frame that
                 # was hit where no line is, so that the cell would end without a word.
-                return usual(kind, value, _of_the_user(tb) or tb, *rest, **named)
+                return usual(kind, value, of_the_user(tb) or tb, *rest, **named)
             if not _is_raised_by_us(tb):
                 return usual(kind, value, tb, *rest, **named)
-            ours = _of_the_user(tb)
+            ours = of_the_user(tb)
             if ours is not None and (value.__cause__ or _has_context(value)):
                 return usual(kind, value, ours, *rest, **named)
             return exceptions.rendered(value)
@@ -104,7 +104,7 @@ def _is_raised_by_us(tb: TracebackType | None) -> bool:
     return errors.is_own(tb.tb_frame) and tb.tb_frame.f_code.co_code[tb.tb_lasti] == _RAISE
 
 
-def _of_the_user(tb: TracebackType | None) -> TracebackType | None:
+def of_the_user(tb: TracebackType | None) -> TracebackType | None:
     """Return a traceback without our frames and those without a line, `None` if none is left."""
     kept = []
     at = tb

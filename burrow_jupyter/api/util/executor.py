@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from burrow_jupyter.api import checks, context, lifecycle
 from burrow_jupyter.api.calls import cancel
 from burrow_jupyter.api.exceptions import WorkerCrashedError
+from burrow_jupyter.api.futures import Future, wait_on
 from burrow_jupyter.api.refs import fetch
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
@@ -37,7 +38,7 @@ class _Work:
     """A call that was submitted, until it ends."""
 
     def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self.future: Future[Any] = Future()
         self.call = (function, args, kwargs)
         self.ref: ObjectRef[Any] | None = None
 
@@ -292,8 +293,7 @@ class Executor(concurrent.futures.Executor):
             work.future.cancel()
             work.future.set_running_or_notify_cancel()
         if wait:
-            with self._lock:
-                self._lock.wait_for(lambda: not self._unsettled and not self._waiting)
+            wait_on(self._lock, lambda: not self._unsettled and not self._waiting)
 
     def terminate(self) -> None:
         """Cancel what waits, and end the workers of what runs."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import checks, context, lifecycle
 from burrow_jupyter.api.calls import get, kill, wait
+from burrow_jupyter.api.futures import wait_on
 from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
@@ -117,13 +118,13 @@ class AsyncResult:
         """Follow chunks of calls; of a `single` call the result is no list."""
         self._chunks = chunks
         self._single = single
-        self._done = threading.Event()
+        self._done = False
         self._results: list[Any] = []
         self._error: BaseException | None = None
         self._callbacks = (callback, error_callback)
         settler.expect()
         self._left = len(chunks)
-        self._counting = threading.Lock()
+        self._news = threading.Condition()
         for chunk in chunks:
             done = functools.partial(self._chunk_ended, settler)
             chunk._backend.when_done(chunk.id, done)  # noqa: SLF001  # the API's own
@@ -132,7 +133,7 @@ class AsyncResult:
 
     def _chunk_ended(self, settler: _Settler) -> None:
         """Said by a thread that reads, which must not run the user's callbacks."""
-        with self._counting:
+        with self._news:
             self._left -= 1
             last = self._left == 0
         if last:
@@ -151,7 +152,9 @@ class AsyncResult:
         except BaseException as raised:  # noqa: BLE001  # the process died, or the burrow ended
             error = raised
         self._results, self._error, self._chunks = results, error, []
-        self._done.set()
+        with self._news:
+            self._done = True
+            self._news.notify_all()
         callback, error_callback = self._callbacks
         if error is None and callback is not None:
             callback(results[0] if self._single else results)
@@ -160,7 +163,7 @@ class AsyncResult:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until all calls have ended, at most `timeout` seconds."""
-        self._done.wait(checks.seconds("timeout", timeout))
+        wait_on(self._news, self.ready, checks.seconds("timeout", timeout))
 
     def get(self, timeout: float | None = None) -> Any:
         """Return the result, or the list of results.
@@ -169,7 +172,8 @@ class AsyncResult:
             TimeoutError: not all calls had ended after `timeout` seconds.
             Exception: of the first call that has raised.
         """
-        if not self._done.wait(checks.seconds("timeout", timeout)):
+        self.wait(timeout)
+        if not self._done:
             raise PoolTimeoutError
         if self._error is not None:
             raise self._error
@@ -177,7 +181,7 @@ class AsyncResult:
 
     def ready(self) -> bool:
         """Say whether all calls have ended."""
-        return self._done.is_set()
+        return self._done
 
     def successful(self) -> bool:
         """Say whether no call has raised.
