@@ -30,7 +30,7 @@ from burrow_jupyter.core.limits import (
     RIDE_RESULTS_MAX,
 )
 from burrow_jupyter.core.messages import Value
-from burrow_jupyter.engine import current, errors, holdings, processes, transport
+from burrow_jupyter.engine import current, errors, holdings, processes, seeds, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.debugging import Debugging
@@ -561,7 +561,7 @@ class Worker:
             packed = run.args
             args, kwargs = (
                 _NOTHING
-                if packed is None
+                if packed is None and not seeds.begun
                 else arguments(self.client, packed, run.slots, run.values)
             )
             function = self.code(run.code_id)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
 import burrow
+from burrow.util.joblib import register_burrow
+from burrow.util.multiprocessing import Pool
 
 
 @burrow.remote
@@ -49,7 +52,7 @@ def unseeded():
     burrow.shutdown()
 
 
-def drawn(cpus, seed):
+def drawn(cpus, seed, program=program):
     burrow.init(num_cpus=cpus)
     burrow.seed(seed)
     try:
@@ -63,6 +66,117 @@ def test_the_same_seed_draws_the_same_with_one_worker_or_eight():
 
     assert drawn(8, 7) == once
     assert drawn(2, 8) != once
+
+
+def roll(x):
+    return x, random.random()
+
+
+def roll_in_a_child(x):
+    return random.random(), burrow.get(draw.remote())
+
+
+def roll_slowly_at_times(x):
+    deadline = time.monotonic() + 0.01 * (x % 5 == 0)
+    while time.monotonic() < deadline:
+        pass
+    return random.random()
+
+
+def map_():
+    return list(burrow.map(roll, range(300)))
+
+
+def map_with_children():
+    return list(burrow.map(roll_in_a_child, range(10)))
+
+
+def map_in_pieces_of_batches():
+    list(burrow.map(roll_slowly_at_times, [1] * 100))  # from here on it is taken for short
+    return list(burrow.map(roll_slowly_at_times, range(60)))
+
+
+def map_unordered():
+    return sorted(burrow.map(roll, range(100), ordered=False, batch_size=7))
+
+
+def executor_map():
+    with burrow.Executor() as executor:
+        return list(executor.map(roll, range(40), buffersize=5))
+
+
+def executor_map_in_chunks():
+    with burrow.Executor() as executor:
+        return list(executor.map(roll, range(40), chunksize=7))
+
+
+def executor_submit():
+    with burrow.Executor() as executor:
+        futures = [executor.submit(roll, x) for x in range(20)]
+        return [*burrow.get([draw.remote()]), *(future.result() for future in futures)]
+
+
+def pool():
+    with Pool() as pool:
+        mapped = pool.map(roll, range(40)), list(pool.imap(roll, range(10), chunksize=3))
+        return *mapped, pool.apply(roll, (1,))
+
+
+def joblib_parallel():
+    joblib = pytest.importorskip("joblib")
+    register_burrow()
+    with joblib.parallel_config("burrow"):
+        # One job at a time would run here, without us.
+        return joblib.Parallel(n_jobs=4)(joblib.delayed(roll)(x) for x in range(60))
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        map_,
+        map_with_children,
+        map_in_pieces_of_batches,
+        map_unordered,
+        executor_map,
+        executor_map_in_chunks,
+        executor_submit,
+        pool,
+        joblib_parallel,
+    ],
+)
+def test_what_is_cut_into_batches_draws_the_same_and_so_does_what_follows(many):
+    def program():
+        return many(), burrow.get(draw.remote())
+
+    once = drawn(1, 7, program)
+
+    assert drawn(8, 7, program) == once
+
+
+def test_each_item_of_a_map_draws_differently():
+    numbers = [number for _, number in drawn(2, 7, map_)]
+
+    assert len(set(numbers)) == 300
+
+
+def test_without_the_seed_workers_draw_as_they_like_again():
+    burrow.init(num_cpus=2)
+
+    def after_a_seed():
+        burrow.seed(7)
+        burrow.get([draw.remote(n) for n in range(8)])
+        burrow.get([draw_numpy.remote() for _ in range(8)])
+        burrow.seed(None)
+        numbers = burrow.get([draw.remote() for _ in range(20)])
+        return {*numbers, *burrow.get([draw_numpy.remote() for _ in range(20)])}
+
+    assert not after_a_seed() & after_a_seed()
+
+
+def test_a_numpy_number_is_the_seed_that_it_says():
+    import numpy as np
+
+    assert drawn(1, np.int64(7)) == drawn(1, 7)
 
 
 def test_every_call_draws_differently():

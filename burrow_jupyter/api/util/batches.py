@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.exceptions import RayTaskError
-from burrow_jupyter.engine import current, errors
+from burrow_jupyter.engine import current, errors, seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from burrow_jupyter.core.failures import UserError
 
@@ -55,6 +55,7 @@ STEP_MAX = 64
 def run_batch(
     function: Callable[..., Any],
     items: Sequence[Any],
+    start: int = 0,
     *,
     single: bool = False,
     go_on: bool = False,
@@ -65,6 +66,7 @@ def run_batch(
     Args:
         function: the user's.
         items: the arguments of each call, as a tuple.
+        start: the number of the first of them among all that are mapped, from 0.
         single: each item is the one argument itself, and not a tuple.
         go_on: make the other calls also when one has raised.
         within_s: make no more calls after so many seconds.
@@ -73,6 +75,9 @@ def run_batch(
     results: list[Any] = []
     append = results.append
     left = iter(items)
+    seed = current.call().seed
+    if seed:  # each item draws the same, however they are cut into batches
+        function = seeded(function, seed, itertools.count(start))
     has_raised = False
     step = 1
     while True:
@@ -96,6 +101,16 @@ def run_batch(
             break
         step = min(2 * step, STEP_MAX)
     return Outcome(results, time.perf_counter() - began, has_raised)
+
+
+def seeded(function: Callable[..., Any], seed: int, numbers: Iterator[int]) -> Callable[..., Any]:
+    """Return the function so that each call draws by its number of what was given the seed."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        seeds.part(seed, next(numbers))
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _capture(error: BaseException) -> UserError:

@@ -21,6 +21,7 @@ from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
+from burrow_jupyter.engine import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,9 +37,12 @@ T = TypeVar("T")
 class _Work:
     """A call that was submitted, until it ends."""
 
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int
+    ) -> None:
         self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self.call = (function, args, kwargs)
+        self.seed = seed
         self.ref: ObjectRef[Any] | None = None
 
 
@@ -123,7 +127,13 @@ class Executor(concurrent.futures.Executor):
             RuntimeError: after `shutdown`, or at the end of the program.
             BrokenExecutor: the initializer has raised.
         """
-        work = _Work(checks.function("fn", fn), args, kwargs)
+        return self._submit(checks.function("fn", fn), args, kwargs, seeds.for_next_call())
+
+    def _submit(
+        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int
+    ) -> concurrent.futures.Future[Any]:
+        """Schedule a call; its seed is taken now, for it is launched when there is room."""
+        work = _Work(fn, args, kwargs, seed)
         with self._lock:
             if self._broken:
                 raise BrokenExecutor(self._broken)
@@ -148,7 +158,7 @@ class Executor(concurrent.futures.Executor):
                 self._running.add(work)
                 self._unsettled += 1
             try:
-                work.ref = self._launch(*work.call)
+                work.ref = seeds.giving(work.seed, self._launch, *work.call)
                 done = functools.partial(self._ended, work)
                 work.ref._backend.when_done(work.ref.id, done)  # noqa: SLF001  # the API's own
             except BaseException as error:  # noqa: BLE001  # cannot be pickled, or the burrow has ended
@@ -242,22 +252,22 @@ class Executor(concurrent.futures.Executor):
         timeout = checks.seconds("timeout", timeout)
         end = None if timeout is None else time.monotonic() + timeout
         items = zip(*(checks.items("an iterable", one) for one in iterables), strict=False)
+        seed = seeds.for_next_call()
 
-        def chunks() -> Iterator[list[tuple[Any, ...]]]:
-            while chunk := list(itertools.islice(items, chunksize)):
-                yield chunk
+        def submitted() -> Iterator[concurrent.futures.Future[Any]]:
+            for start in itertools.count(0, chunksize):
+                chunk = list(itertools.islice(items, chunksize))
+                if not chunk:
+                    return
+                yield self._submit(run_batch, (fn, chunk, start), {}, seed)
 
-        source = chunks()
+        source = submitted()
         ahead = None if buffersize is None else -(-buffersize // chunksize)
-        futures = deque(
-            self.submit(run_batch, fn, chunk) for chunk in itertools.islice(source, ahead)
-        )
-        return self._mapped(fn, source, futures, end)
+        return self._mapped(source, deque(itertools.islice(source, ahead)), end)
 
     def _mapped(
         self,
-        fn: Callable[..., T],
-        source: Iterator[list[tuple[Any, ...]]],
+        source: Iterator[concurrent.futures.Future[Any]],
         futures: deque[concurrent.futures.Future[Any]],
         end: float | None,
     ) -> Iterator[T]:
@@ -265,8 +275,7 @@ class Executor(concurrent.futures.Executor):
             while futures:
                 left = None if end is None else end - time.monotonic()
                 results = futures.popleft().result(left).results
-                for chunk in itertools.islice(source, 1):
-                    futures.append(self.submit(run_batch, fn, chunk))
+                futures.extend(itertools.islice(source, 1))
                 results.reverse()
                 while results:  # which keeps nothing that was handed out
                     if type(results[-1]) is Raised:
