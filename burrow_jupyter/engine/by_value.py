@@ -1,4 +1,5 @@
-"""cloudpickle, with what a notebook needs of it: code that still says which cell it is of.
+"""cloudpickle, with what a notebook needs of it: code that still says which cell it is of, and
+brings its lines along.
 
 The one place where our code makes cloudpickle's pickler, so that what is sent, what is tried
 for an explanation, and what is compared to find changes are pickled alike.
@@ -12,6 +13,8 @@ import sys
 import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.engine import sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +40,8 @@ def pickler() -> Any:
         if _NAMELESS in parts:
             at = parts.index(_NAMELESS)
             parts = (*parts[:at], code.co_filename, *parts[at + 1 :])
-        return (make, parts, *rest)
+        source = sources.source_of(code.co_filename)
+        return (make, parts, *rest) if source is None else (_of_cell, (source, make, parts))
 
     ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
     first, *others = table.maps  # a map more would cost each look-up a microsecond
@@ -57,6 +61,12 @@ def dumps(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = No
     with io.BytesIO() as file:
         pickler()(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+def _of_cell(source: sources.Source, make: Callable[..., Any], parts: tuple[Any, ...]) -> Any:
+    """Make code again, and its cell's text known."""
+    sources.arrived(source)
+    return make(*parts)
 
 
 def _reduce_cached(cached: Any) -> Any:

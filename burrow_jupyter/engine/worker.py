@@ -88,6 +88,7 @@ class Worker:
         current.facts.worker_id = worker_id
         current.facts.gpus = gpus
         current.facts.pid = os.getpid()
+        current.facts.keep = self.keep
         self._code_values: dict[int, Value] = {}
         self._codes: dict[int, Any] = {}
         self._options: dict[int, TaskOptions] = {}
@@ -618,10 +619,7 @@ class Worker:
         code = self._codes.get(code_id)
         if code is None:
             value = self._code_values[code_id]
-            code, texts = self.client.load(value)
-            for name, text, label in texts:
-                errors.register_source(name, text, label)
-            self._codes[code_id] = code
+            code = self._codes[code_id] = self.client.load(value)
         return code
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

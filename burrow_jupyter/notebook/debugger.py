@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.debugging import Debugger, task_failure
+from burrow_jupyter.api.util import batches
 from burrow_jupyter.core import messages
 
 if TYPE_CHECKING:
@@ -50,19 +51,24 @@ class Debug:
     def attach(self, backend: Any, client: Any) -> None:
         """Listen to the workers of a session."""
         self._client = client
-        self._failures = client.failures_seen
+        self._failures = self._seen()
         self._debugger = Debugger(backend, client, self._say)
 
     def _say(self, run_id: int, text: str) -> None:
         self._output.write(self._runs.find(run_id), "stderr", f"{text}\n")
 
+    def _seen(self) -> int:
+        """How many failures have come: of tasks, and of calls in batches."""
+        seen: int = self._client.failures_seen + batches.seen.count
+        return seen
+
     def _begin(self, info: Any) -> None:
         client = self._client
-        if client is None or client.failures_seen == self._failures:
+        if client is None or self._seen() == self._failures:
             return
         if MAGIC in (getattr(info, "raw_cell", None) or ""):
             return
-        self._failures = client.failures_seen
+        self._failures = self._seen()
         client.post(messages.ForgetFailures())
 
     def _open(self, *, force: bool = False) -> None:

@@ -182,9 +182,11 @@ def map(  # noqa: A001  # named after what it stands for, as in concurrent.futur
     single = len(iterables) == 1
     sources = [checks.items("an iterable", one) for one in iterables]
     items = sources[0] if single else zip(*sources, strict=False)
-    given.setdefault("name", getattr(plain, "__name__", type(plain).__name__))
+    name = getattr(plain, "__name__", type(plain).__name__)
+    given.setdefault("name", name)
     within_s = None if batch_size else BATCH_LATE_S
-    calls = functools.partial(run_batch, plain, single=single, within_s=within_s)
+    calls: Any = functools.partial(run_batch, plain, single=single, within_s=within_s)
+    calls.__name__ = name  # what errors and rows are to call it
     hints = [hint for one in iterables if (hint := operator.length_hint(one, -1)) >= 0]
     left = min(hints) if hints else None
     batch = functools.partial(seeds.giving, seeds.for_next_call(), remote(**given)(calls).remote)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextvars
 import functools
 import itertools
 import threading
@@ -43,6 +44,7 @@ class _Work:
         self.future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self.call = (function, args, kwargs)
         self.seed = seed
+        self.context = contextvars.copy_context()  # it is of the cell that submits it
         self.ref: ObjectRef[Any] | None = None
 
 
@@ -158,7 +160,8 @@ class Executor(concurrent.futures.Executor):
                 self._running.add(work)
                 self._unsettled += 1
             try:
-                work.ref = seeds.giving(work.seed, self._launch, *work.call)
+                run = work.context.run
+                work.ref = seeds.giving(work.seed, run, self._launch, *work.call)
                 done = functools.partial(self._ended, work)
                 work.ref._backend.when_done(work.ref.id, done)  # noqa: SLF001  # the API's own
             except BaseException as error:  # noqa: BLE001  # cannot be pickled, or the burrow has ended

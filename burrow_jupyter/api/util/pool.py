@@ -48,7 +48,8 @@ class _Process:
                 kwargs = {k: get(v) if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
-        return run_batch(call, items, start, go_on=True)
+        name = getattr(function, "__name__", type(function).__name__)
+        return run_batch(call, items, start, name=name, go_on=True)
 
 
 class _Settler:
