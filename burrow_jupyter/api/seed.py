@@ -14,8 +14,11 @@ def seed(value: SupportsIndex | None) -> None:
     From now on the n-th task, actor or call that this program submits draws the same numbers
     in each run of the program, with one worker or eight, in whatever order they run; so do
     those that a task submits, and each item of `map`, an `Executor`, a `Pool` or joblib,
-    however they are cut into batches. It seeds `random`, `numpy.random` and PyTorch, not
-    generators of your own making: give those a seed that you draw. Calls that an actor runs
+    however they are cut into batches. It seeds `random`, `numpy.random` and PyTorch, and the
+    generators of NumPy (`default_rng()`) and of `random` that a function takes along, as a
+    global or a default. Without a seed such a generator has a stream of its own in each
+    worker, whatever its state is in the notebook. One that is an argument, that was put, or
+    that a task makes, draws as it does anywhere. Calls that an actor runs
     at the same time draw from the same generators, so what each of them gets depends on the
     others.
 

@@ -14,7 +14,7 @@ import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.engine import sources
+from burrow_jupyter.engine import generators, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,12 @@ _Cached = type(functools.lru_cache(len))
 
 
 @functools.cache
-def pickler() -> Any:
-    """Return the class of picklers, which takes what `cloudpickle.Pickler` takes."""
+def pickler(kinds: tuple[type, ...] = ()) -> Any:
+    """Return the class of picklers, which takes what `cloudpickle.Pickler` takes.
+
+    Args:
+        kinds: of random generators that are to draw by themselves where they arrive.
+    """
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
     table = cloudpickle.Pickler.dispatch_table
@@ -44,6 +48,7 @@ def pickler() -> Any:
         return (make, parts, *rest) if source is None else (_of_cell, (source, make, parts))
 
     ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
+    ours |= dict.fromkeys(kinds, generators.reduce)
     first, *others = table.maps  # a map more would cost each look-up a microsecond
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
@@ -52,14 +57,20 @@ def pickler() -> Any:
     return Pickler
 
 
-def dumps(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None) -> bytes:
-    """Pickle a value, by value what cannot be imported.
+def dumps(
+    value: Any,
+    buffer_callback: Callable[[PickleBuffer], Any] | None = None,
+    *,
+    of_code: bool = False,
+) -> bytes:
+    """Pickle a value, by value what cannot be imported; `of_code`: a function or class to be run.
 
     Raises:
         Exception: whatever pickling raises.
     """
     with io.BytesIO() as file:
-        pickler()(file, protocol=5, buffer_callback=buffer_callback).dump(value)
+        kinds = generators.kinds() if of_code else ()
+        pickler(kinds)(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
 
 

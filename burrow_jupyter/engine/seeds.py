@@ -8,12 +8,14 @@ its parts one of that.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.engine import current
+from burrow_jupyter.engine import current, generators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,8 @@ class _Given(threading.local):
 
 _root = _Root()
 _given = _Given()
+_own: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
+"""Of code, the random generators that it brought along, in their order there."""
 active = False
 """Whether calls of this process are given seeds at all: looked at for every call."""
 begun = False
@@ -93,6 +97,23 @@ def begin(seed: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(seed)
+    for own in list(_own.values()) if _own else ():
+        _seed_own(own, seed)
+
+
+def adopt(code: Any, own: list[Any]) -> None:
+    """Look after the random generators that came with code, for as long as there is that code."""
+    with contextlib.suppress(TypeError):  # code that cannot be referred to weakly
+        _own[code] = own
+    _seed_own(own, current.call().seed)
+
+
+def _seed_own(own: list[Any], seed: int) -> None:
+    for number, generator in enumerate(own, 1):
+        if seed:
+            generators.seed(generator, mix(seed, -number))  # other numbers are those of calls
+        else:
+            generators.set_apart(generator)
 
 
 def part(seed: int, number: int) -> None:
@@ -114,6 +135,8 @@ def end() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.seed()
+    for own in list(_own.values()) if _own else ():
+        _seed_own(own, 0)
 
 
 @functools.cache

@@ -128,7 +128,7 @@ def pickle_code(value: Any) -> PickledCode:
     _collector.ids = ids
     try:
         buffers: list[memoryview] = []
-        data = by_value.dumps(value, _keep_out_of(buffers))
+        data = by_value.dumps(value, _keep_out_of(buffers), of_code=True)
         return PickledCode(data, buffers, ids)
     finally:
         _collector.ids = outer

@@ -30,7 +30,7 @@ from burrow_jupyter.core.limits import (
     RIDE_RESULTS_MAX,
 )
 from burrow_jupyter.core.messages import Value
-from burrow_jupyter.engine import current, errors, holdings, processes, seeds, transport
+from burrow_jupyter.engine import current, errors, generators, holdings, processes, seeds, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.debugging import Debugging
@@ -619,7 +619,10 @@ class Worker:
         code = self._codes.get(code_id)
         if code is None:
             value = self._code_values[code_id]
-            code = self._codes[code_id] = self.client.load(value)
+            with generators.arriving() as own:
+                code = self._codes[code_id] = self.client.load(value)
+            if own:
+                seeds.adopt(code, own)
         return code
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+import numpy as np
 import pytest
 
 import burrow
@@ -173,9 +174,87 @@ def test_without_the_seed_workers_draw_as_they_like_again():
     assert not after_a_seed() & after_a_seed()
 
 
-def test_a_numpy_number_is_the_seed_that_it_says():
-    import numpy as np
+class Sampler:
+    def __init__(self):
+        self.generator = np.random.default_rng(3)
 
+
+def with_generators():
+    """Functions that take generators along, made anew each time, as in a program that is run again."""
+    modern, legacy, plain = np.random.default_rng(), np.random.RandomState(), random.Random(5)
+    sampler = Sampler()
+
+    def use(x=0):
+        generators = modern.random, legacy.rand, plain.random, sampler.generator.random
+        return [float(draw()) for draw in generators]
+
+    return use
+
+
+def test_generators_that_a_function_takes_along_draw_differently_in_each_worker():
+    burrow.init(num_cpus=4)
+    use = burrow.remote(num_cpus=1)(with_generators())
+
+    drawn = burrow.get([use.remote() for _ in range(200)])
+
+    assert [len(set(numbers)) for numbers in zip(*drawn, strict=True)] == [200] * 4
+
+
+def test_the_seed_is_also_that_of_generators_that_a_function_takes_along():
+    def program():
+        use = with_generators()
+        return burrow.get([burrow.remote(use).remote() for _ in range(20)]), list(
+            burrow.map(use, range(30))
+        )
+
+    once = drawn(1, 7, program)
+
+    assert drawn(8, 7, program) == once
+    assert len({number for part in once for draws in part for number in draws}) == 200
+
+
+def test_generators_that_a_function_takes_along_draw_as_they_like_after_the_seed():
+    burrow.init(num_cpus=1)
+    use = burrow.remote(with_generators())
+
+    def after_a_seed():
+        burrow.seed(7)
+        burrow.get(use.remote())
+        burrow.seed(None)
+        return set(burrow.get(use.remote()))
+
+    assert not after_a_seed() & after_a_seed()
+
+
+def test_a_generator_that_is_an_argument_or_was_put_stays_as_it_is():
+    burrow.init(num_cpus=2)
+    generator = np.random.default_rng(3)
+
+    @burrow.remote
+    def first(generator):
+        return float(generator.random())
+
+    numbers = burrow.get([first.remote(generator), first.remote(burrow.put(generator))])
+
+    assert numbers == [float(generator.random())] * 2
+
+
+def test_generators_of_other_classes_stay_as_they_are():
+    burrow.init(num_cpus=1)
+
+    class Loaded(random.Random):
+        pass
+
+    mine = Loaded(3)
+
+    @burrow.remote
+    def use():
+        return mine.random()
+
+    assert burrow.get(use.remote()) == Loaded(3).random()
+
+
+def test_a_numpy_number_is_the_seed_that_it_says():
     assert drawn(1, np.int64(7)) == drawn(1, 7)
 
 
