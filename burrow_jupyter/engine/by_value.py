@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 import sys
 import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.engine import generators, sources
+from burrow_jupyter.engine import generators, seeds, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,11 @@ def pickler(kinds: tuple[type, ...] = ()) -> Any:
         source = sources.source_of(code.co_filename)
         return (make, parts, *rest) if source is None else (_of_cell, (source, make, parts))
 
-    ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
+    ours: dict[type, Any] = {
+        types.CodeType: reduce_named_code,
+        _Cached: _reduce_cached,
+        AsCode: _reduce_as_code,
+    }
     ours |= dict.fromkeys(kinds, generators.reduce)
     first, *others = table.maps  # a map more would cost each look-up a microsecond
 
@@ -72,6 +77,28 @@ def dumps(
         kinds = generators.kinds() if of_code else ()
         pickler(kinds)(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+class AsCode:
+    """A function that is an argument of a task of ours, and code to its user: it is sent as that."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+
+def _reduce_as_code(given: AsCode) -> Any:
+    together: list[PickleBuffer] = []
+    return _code_again, (dumps(given.function, together.append, of_code=True), together)
+
+
+def _code_again(data: bytes, buffers: list[Any]) -> AsCode:
+    with generators.arriving() as own:
+        function = pickle.loads(data, buffers=buffers)  # noqa: S301  # only workers come here
+    if own:
+        seeds.adopt(function, own)
+    return AsCode(function)
 
 
 def _of_cell(source: sources.Source, make: Callable[..., Any], parts: tuple[Any, ...]) -> Any:

@@ -443,6 +443,8 @@ def explain(error: BaseException, obj: UserValue, what: str) -> str:
         )
     if isinstance(obj, functools.partial) and obj.func.__module__.startswith("burrow_jupyter."):
         obj = obj.args[0]  # the user's function, of many calls of which we make one task
+    if isinstance(obj, by_value.AsCode):
+        obj = obj.function
     found = _find(obj, _root_name(obj, what), 1)[0]
     culprit = found.parts[-1].value
     if len(found.parts) > 1:

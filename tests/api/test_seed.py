@@ -200,12 +200,25 @@ def test_generators_that_a_function_takes_along_draw_differently_in_each_worker(
     assert [len(set(numbers)) for numbers in zip(*drawn, strict=True)] == [200] * 4
 
 
+def test_generators_that_a_function_of_an_executor_or_pool_takes_along_draw_differently():
+    burrow.init(num_cpus=2)
+    use = with_generators()
+
+    with burrow.Executor() as executor, Pool(2) as pool:
+        drawn = [future.result() for future in [executor.submit(use) for _ in range(20)]]
+        drawn += executor.map(use, range(20), chunksize=3)
+        drawn += pool.map(use, range(20))
+
+    assert [len(set(numbers)) for numbers in zip(*drawn, strict=True)] == [60] * 4
+
+
 def test_the_seed_is_also_that_of_generators_that_a_function_takes_along():
     def program():
         use = with_generators()
-        return burrow.get([burrow.remote(use).remote() for _ in range(20)]), list(
-            burrow.map(use, range(30))
-        )
+        with burrow.Executor() as executor:
+            mapped = list(executor.map(use, range(10), chunksize=3))
+        single = burrow.get([burrow.remote(use).remote() for _ in range(10)])
+        return single, list(burrow.map(use, range(30))), mapped
 
     once = drawn(1, 7, program)
 

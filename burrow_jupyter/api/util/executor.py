@@ -23,9 +23,10 @@ from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import seeds
+from burrow_jupyter.engine.by_value import AsCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from burrow_jupyter.api.refs import ObjectRef
@@ -171,13 +172,15 @@ class Executor(concurrent.futures.Executor):
                     self._unsettled -= 1
                     self._lock.notify_all()
 
-    def _launch(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        named = args[0] if function is run_batch else function
-        name = getattr(named, "__name__", type(named).__name__)
+    def _launch(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        batched = function is run_batch
+        if batched:
+            function, *args = args
+        name = getattr(function, "__name__", type(function).__name__)
         task = self._tasks.get(name)
         if task is None:
             task = self._tasks[name] = remote(**{"name": name, **self._options})(_call)
-        return task.remote(function, args, kwargs, self._start, self._id)
+        return task.remote(AsCode(function), args, kwargs, self._start, self._id, batched)
 
     def _ended(self, work: _Work) -> None:
         """A call has ended; said by a thread that reads, which must not run the user's callbacks."""
@@ -382,13 +385,14 @@ _started: set[str] = set()
 
 
 def _call(
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
+    given: AsCode,
+    args: Sequence[Any],
     kwargs: dict[str, Any],
     start: tuple[Callable[..., object], tuple[Any, ...]] | None,
     executor: str,
+    batched: bool,  # noqa: FBT001  # as we call it
 ) -> Any:
-    """Make one call, on a worker."""
+    """Make one call, or those of a batch, on a worker."""
     if start is not None and executor not in _started:
         try:
             start[0](*start[1])
@@ -396,4 +400,5 @@ def _call(
             msg = f"the initializer raised {type(error).__name__}: {error}"
             raise _InitializerError(msg) from error
         _started.add(executor)
-    return function(*args, **kwargs)
+    function = given.function
+    return run_batch(function, *args) if batched else function(*args, **kwargs)

@@ -17,6 +17,7 @@ from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Outcome, Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import seeds
+from burrow_jupyter.engine.by_value import AsCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,8 +39,9 @@ class _Process:
     def ping(self) -> None:
         """Be there."""
 
-    def run(self, function: Callable[..., Any], items: list[Item], start: int) -> Outcome:
+    def run(self, given: AsCode, items: list[Item], start: int) -> Outcome:
         """Make calls, all of them, whatever they raise; `start`: the number of the first."""
+        function = given.function
 
         def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             refs = [a for a in (*args, *kwargs.values()) if isinstance(a, ObjectRef)]
@@ -342,7 +344,7 @@ class Pool:
             self._sent[number] = 0
         self._sent[number] += 1
         run = self._processes[number].run.remote
-        ref: ObjectRef[Any] = seeds.giving(seed, run, function, items, start)
+        ref: ObjectRef[Any] = seeds.giving(seed, run, AsCode(function), items, start)
         if len(self._under_way) > 1000:  # looked through now and then
             _, self._under_way = wait(self._under_way, num_returns=len(self._under_way), timeout=0)
         self._under_way.append(ref)
