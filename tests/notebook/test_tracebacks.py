@@ -89,13 +89,22 @@ def test_calls_in_batches_and_functions_as_arguments_show_the_cells_lines(cells:
     assert lines[at + 1 :] == [f"    {line}", "ZeroDivisionError: division by zero"]
 
 
-def test_what_map_cannot_send_is_called_as_its_user_calls_it(cells: Kernel):
-    cells.run_ok(LOCKED)
+@pytest.mark.parametrize(
+    "code",
+    [
+        "list(burrow.map(pour, range(3)))",
+        "with burrow.Executor() as e: list(e.map(pour, range(3)))",
+        "with Pool(1) as p: p.map(pour, range(3))",
+    ],
+)
+def test_what_cannot_be_sent_in_a_batch_is_called_as_its_user_calls_it(cells: Kernel, code: str):
+    cells.run_ok("from burrow.util.multiprocessing import Pool")
+    cells.run_ok(f"{LOCKED}\ndef pour(_): return use()")
 
-    lines = shown(cells, "list(burrow.map(lambda _: use(), range(3)))")
+    lines = shown(cells, code)
 
-    assert lines[0].startswith("TypeError: Cannot pickle <lambda> (its code and what it uses)")
-    assert any('<lambda> -> use -> state["cfg"]["lk"]: _thread.lock' in line for line in lines)
+    assert re.match("TypeError: Cannot pickle (pour|argument 1 of pour)[ :]", lines[0])
+    assert any('pour -> use -> state["cfg"]["lk"]: _thread.lock' in line for line in lines)
     assert "run_batch" not in "".join(lines)
 
 

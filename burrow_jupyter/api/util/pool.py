@@ -50,8 +50,7 @@ class _Process:
                 kwargs = {k: get(v) if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
-        name = getattr(function, "__name__", type(function).__name__)
-        return run_batch(call, items, start, name=name, go_on=True)
+        return run_batch(call, items, start, go_on=True)
 
 
 class _Settler:
@@ -343,7 +342,8 @@ class Pool:
             self._processes[number] = self._process()
             self._sent[number] = 0
         self._sent[number] += 1
-        run = self._processes[number].run.remote
+        name = getattr(function, "__name__", type(function).__name__)
+        run = self._processes[number].run.options(name=name).remote
         ref: ObjectRef[Any] = seeds.giving(seed, run, AsCode(function), items, start)
         if len(self._under_way) > 1000:  # looked through now and then
             _, self._under_way = wait(self._under_way, num_returns=len(self._under_way), timeout=0)
