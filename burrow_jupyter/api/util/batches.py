@@ -67,6 +67,7 @@ def run_batch(
     items: Sequence[Any],
     start: int = 0,
     *,
+    name: str = "",
     single: bool = False,
     go_on: bool = False,
     within_s: float | None = None,
@@ -77,6 +78,7 @@ def run_batch(
         function: the user's.
         items: the arguments of each call, as a tuple.
         start: the number of the first of them among all that are mapped, from 0.
+        name: of the function, for errors; default: that of the task.
         single: each item is the one argument itself, and not a tuple.
         go_on: make the other calls also when one has raised.
         within_s: make no more calls after so many seconds.
@@ -100,7 +102,7 @@ def run_batch(
                 for arguments in some:
                     append(function(*arguments))
         except Exception as error:  # noqa: BLE001  # the border of the user's code
-            append(Raised(_capture(error, may_keep=not has_raised)))
+            append(Raised(_capture(error, name, may_keep=not has_raised)))
             has_raised = True
             if not go_on:
                 break
@@ -123,12 +125,12 @@ def seeded(function: Callable[..., Any], seed: int, numbers: Iterator[int]) -> C
     return call
 
 
-def _capture(error: BaseException, *, may_keep: bool) -> UserError:
+def _capture(error: BaseException, name: str, *, may_keep: bool) -> UserError:
     """Return as data what a call has raised; its frames are kept where those of tasks are."""
     now = current.call()
     failure = errors.capture(
         error,
-        function=now.options.name if now.options is not None else "",
+        function=name or (now.options.name if now.options is not None else ""),
         task_id=now.task_id,
         actor_id=now.actor_id,
         attempt=now.attempt,

@@ -29,7 +29,7 @@ CHUNKS_AHEAD = 4
 Item = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class _Process:
+class PoolProcess:
     """The actor: one process of a pool."""
 
     def __init__(self, start: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
@@ -50,7 +50,8 @@ class _Process:
                 kwargs = {k: get(v) if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
-        return run_batch(call, items, start, go_on=True)
+        name = getattr(function, "__name__", type(function).__name__)
+        return run_batch(call, items, start, name=name, go_on=True)
 
 
 class _Settler:
@@ -305,7 +306,7 @@ class Pool:
         self._start = (initializer, tuple(checks.items("initargs", initargs or ())))
         self._most = maxtasksperchild
         options = {"num_cpus": 0, "max_restarts": -1, **(ray_remote_args or {})}
-        self._class: Any = remote(**options)(_Process)
+        self._class: Any = remote(**options)(PoolProcess)
         self._seed = seeds.for_next_call()
         self._made = 0
         self._processes = [self._process() for _ in range(self.size)]
@@ -342,8 +343,7 @@ class Pool:
             self._processes[number] = self._process()
             self._sent[number] = 0
         self._sent[number] += 1
-        name = getattr(function, "__name__", type(function).__name__)
-        run = self._processes[number].run.options(name=name).remote
+        run = self._processes[number].run.remote
         ref: ObjectRef[Any] = seeds.giving(seed, run, AsCode(function), items, start)
         if len(self._under_way) > 1000:  # looked through now and then
             _, self._under_way = wait(self._under_way, num_returns=len(self._under_way), timeout=0)
