@@ -47,7 +47,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from burrow_jupyter.engine.errors import place_of, user_frames
+from burrow_jupyter.engine.errors import place_of, text_of, user_frames
 
 if TYPE_CHECKING:
     import traceback
@@ -125,12 +125,16 @@ def _where(tb: TracebackType | None) -> str:
     return "  " + " -> ".join(places) + (f": {source[:HEADLINE_MAX_CHARS]}" if source else "")
 
 
-def rendered(error: BaseException) -> list[str]:
-    """Return an error as a notebook shows it: the text, and where the cell asked, without our frames."""
-    lines = str(error).splitlines() or [""]
+def rendered(error: BaseException, arrived: BaseException | None = None) -> list[str]:
+    """Return an error as a notebook shows it: the text, and where the cell asked, without our frames.
+
+    `arrived`: what is shown below that in place of further lines, as the text of the task.
+    """
+    lines = text_of(error).splitlines() or [""]
     headline = f"{type(error).__name__}: {lines[0]}".removesuffix(": ")
     where = _where(error.__traceback__)
-    return [headline, *([where] if where else []), *lines[1:]]
+    below = lines[1:] if arrived is None else str(arrived).splitlines()
+    return [headline, *([where] if where else []), *below]
 
 
 class RayError(Exception):

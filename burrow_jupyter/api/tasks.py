@@ -185,9 +185,10 @@ def refs_of(
 
 
 def _name_of(function: Any) -> str:
-    if isinstance(function, functools.partial):
+    name = getattr(function, "__name__", None)
+    if not name and isinstance(function, functools.partial):
         return _name_of(function.func)
-    return getattr(function, "__name__", None) or type(function).__name__
+    return name or type(function).__name__
 
 
 def _task_options(function: Any, name: str, given: dict[str, Any]) -> TaskOptions:

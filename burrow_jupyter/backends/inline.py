@@ -311,7 +311,7 @@ class InlineBackend:
     def code(self, code_id: int) -> Any:
         """Return a function or class, unpickled once as a worker would."""
         if code_id not in self._loaded:
-            self._loaded[code_id], _ = load(self._codes[code_id][0])
+            self._loaded[code_id] = load(self._codes[code_id][0])
         return self._loaded[code_id]
 
     def set_up(

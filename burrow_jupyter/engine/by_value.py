@@ -1,4 +1,5 @@
-"""cloudpickle, with what a notebook needs of it: code that still says which cell it is of.
+"""cloudpickle, with what a notebook needs of it: code that still says which cell it is of, and
+brings its lines along.
 
 The one place where our code makes cloudpickle's pickler, so that what is sent, what is tried
 for an explanation, and what is compared to find changes are pickled alike.
@@ -8,10 +9,13 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 import sys
 import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
+
+from burrow_jupyter.engine import generators, seeds, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +29,12 @@ _Cached = type(functools.lru_cache(len))
 
 
 @functools.cache
-def pickler() -> Any:
-    """Return the class of picklers, which takes what `cloudpickle.Pickler` takes."""
+def pickler(kinds: tuple[type, ...] = ()) -> Any:
+    """Return the class of picklers, which takes what `cloudpickle.Pickler` takes.
+
+    Args:
+        kinds: of random generators that are to draw by themselves where they arrive.
+    """
     import cloudpickle  # noqa: PLC0415  # 25 ms, paid by the first one who needs it
 
     table = cloudpickle.Pickler.dispatch_table
@@ -37,9 +45,15 @@ def pickler() -> Any:
         if _NAMELESS in parts:
             at = parts.index(_NAMELESS)
             parts = (*parts[:at], code.co_filename, *parts[at + 1 :])
-        return (make, parts, *rest)
+        source = sources.source_of(code.co_filename)
+        return (make, parts, *rest) if source is None else (_of_cell, (source, make, parts))
 
-    ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
+    ours: dict[type, Any] = {
+        types.CodeType: reduce_named_code,
+        _Cached: _reduce_cached,
+        AsCode: _reduce_as_code,
+    }
+    ours |= dict.fromkeys(kinds, generators.reduce)
     first, *others = table.maps  # a map more would cost each look-up a microsecond
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
@@ -48,15 +62,49 @@ def pickler() -> Any:
     return Pickler
 
 
-def dumps(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = None) -> bytes:
-    """Pickle a value, by value what cannot be imported.
+def dumps(
+    value: Any,
+    buffer_callback: Callable[[PickleBuffer], Any] | None = None,
+    *,
+    of_code: bool = False,
+) -> bytes:
+    """Pickle a value, by value what cannot be imported; `of_code`: a function or class to be run.
 
     Raises:
         Exception: whatever pickling raises.
     """
     with io.BytesIO() as file:
-        pickler()(file, protocol=5, buffer_callback=buffer_callback).dump(value)
+        kinds = generators.kinds() if of_code else ()
+        pickler(kinds)(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+class AsCode:
+    """A function that is an argument of a task of ours, and code to its user: it is sent as that."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+
+def _reduce_as_code(given: AsCode) -> Any:
+    together: list[PickleBuffer] = []
+    return _code_again, (dumps(given.function, together.append, of_code=True), together)
+
+
+def _code_again(data: bytes, buffers: list[Any]) -> AsCode:
+    with generators.arriving() as own:
+        function = pickle.loads(data, buffers=buffers)  # noqa: S301  # only workers come here
+    if own:
+        seeds.adopt(function, own)
+    return AsCode(function)
+
+
+def _of_cell(source: sources.Source, make: Callable[..., Any], parts: tuple[Any, ...]) -> Any:
+    """Make code again, and its cell's text known."""
+    sources.arrived(source)
+    return make(*parts)
 
 
 def _reduce_cached(cached: Any) -> Any:

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from burrow_jupyter.core.options import TaskOptions
 
 
@@ -85,6 +87,8 @@ class WorkerFacts:
     restarts: int = 0
     in_worker: bool = False
     pid: int = os.getpid()
+    keep: Callable[[Current, BaseException], bool] | None = None
+    """Keeps the frames of what a call has raised for a debugger; says whether it does."""
 
 
 facts = WorkerFacts()

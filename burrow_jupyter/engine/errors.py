@@ -18,7 +18,6 @@ import copyreg
 import functools
 import io
 import itertools
-import linecache
 import os
 import pickle
 import re
@@ -81,21 +80,6 @@ UserValue = Any
 
 
 # ---- sources -------------------------------------------------------------------------
-
-
-def register_source(filename: str, source: str, label: str = "") -> None:
-    """Make source lines known that are in no file here: those of a notebook's cell.
-
-    Args:
-        filename: as in the code objects, such as `/tmp/ipykernel_7/123.py`.
-        source: the whole text.
-        label: how people call it, such as `Cell In[3]`; shown instead of the file name.
-    """
-    lines = source.splitlines(keepends=True)
-    # Without a time of change an entry is not compared with the disk, so it stays.
-    linecache.cache[filename] = (len(source), None, lines, filename)
-    if label:
-        sources.labels[filename] = label
 
 
 def label_of(filename: str) -> str:
@@ -173,7 +157,8 @@ def user_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
     """Return the frames of a traceback that are the user's, outermost first.
 
     Ours and those of unpickling are left out wherever they are, those of what starts
-    threads, loops and scripts only before the first one of the user's.
+    threads, loops and scripts only before the first one of the user's, those of futures
+    at the end.
     """
     kept: list[tuple[FrameType, int]] = []
     for frame, line in traceback.walk_tb(tb):
@@ -184,6 +169,8 @@ def user_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
         ):
             continue
         kept.append((frame, line))
+    while len(kept) > 1 and _package_of(kept[-1][0]) == "concurrent":
+        kept.pop()  # how a future gives it to who asks
     return list(traceback.StackSummary.extract(iter(kept)))
 
 
@@ -593,10 +580,15 @@ def failure_of(error: BaseException) -> Failure | None:
     Also of an original that was raised itself, from what had arrived.
     """
     found = _own(error).get(FAILURE)
-    arrived = _link(error, "__cause__")
-    if found is None and arrived is not None and _own(arrived).get(CAUSE) is error:
-        found = _own(arrived).get(FAILURE)
+    if found is None and is_original(error):
+        found = _own(_link(error, "__cause__")).get(FAILURE)
     return found if isinstance(found, (UserError, Upstream)) else None
+
+
+def is_original(error: BaseException) -> bool:
+    """Say whether it is what a task has raised, itself, with what has arrived as its cause."""
+    arrived = _link(error, "__cause__")
+    return arrived is not None and _own(arrived).get(CAUSE) is error
 
 
 def chain_of(error: BaseException) -> list[BaseException]:

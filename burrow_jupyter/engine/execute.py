@@ -79,6 +79,8 @@ def arguments(
 
 def _unpacked(packed: Value | None, client: Client | None) -> tuple[Sequence[Any], dict[str, Any]]:
     if packed is None:
+        if seeds.begun:
+            seeds.end()
         return (), {}
     if client is not None and (packed.segment or packed.sizes):
         loaded = client.load(packed)
@@ -86,6 +88,8 @@ def _unpacked(packed: Value | None, client: Client | None) -> tuple[Sequence[Any
         loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
     if len(loaded) > _PLAIN:
         seeds.begin(loaded[_PLAIN])
+    elif seeds.begun:
+        seeds.end()
     return loaded[0], loaded[1]
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.core.limits import IDS_MAX, INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
-from burrow_jupyter.engine import by_value, sources
+from burrow_jupyter.engine import by_value
 from burrow_jupyter.engine.store.segments import SegmentLostError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def pickle_code(value: Any) -> PickledCode:
     _collector.ids = ids
     try:
         buffers: list[memoryview] = []
-        data = by_value.dumps((value, sources.collect(value)), _keep_out_of(buffers))
+        data = by_value.dumps(value, _keep_out_of(buffers), of_code=True)
         return PickledCode(data, buffers, ids)
     finally:
         _collector.ids = outer

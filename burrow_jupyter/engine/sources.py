@@ -1,25 +1,23 @@
 """Source lines of code that lies in no file: cells of a notebook, so that tracebacks can show them.
 
-A worker has the functions of a cell, but not its text. What a function can reach of such
-code is collected when it is pickled, and registered where it is unpickled.
+A worker has the functions of a cell, but not its text. That goes with each piece of code that
+is pickled, and is registered where it is unpickled.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import os
-import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 Source = tuple[str, str, str]
 """File name as in the code object, text, and how people know it ("Cell In[3]"; "" if nobody)."""
 
-FUNCTIONS_MAX = 200
-"""Most functions that are looked at for one that is sent."""
 SOURCE_MAX_CHARS = 100_000
 """A cell longer than this is sent without its text."""
 
@@ -41,43 +39,43 @@ def label_of(filename: str) -> str:
     return labels.get(filename) or label_of_file(filename)
 
 
-def collect(target: Any) -> list[Source]:
-    """Return the sources of the cells that a function or class is made of."""
-    found: dict[str, Source] = {}
-    for code in _codes(target):
-        name = code.co_filename
-        if name in found or os.path.exists(name):  # 2 us less each
-            continue
-        text = "".join(linecache.getlines(name))
-        if text and len(text) <= SOURCE_MAX_CHARS:
-            found[name] = (name, text, label_of(name))
-    return list(found.values())
+def source_of(filename: str) -> Source | None:
+    """Return the source of the code of a cell, `None` for code of other places."""
+    text = _text_of(filename)
+    return (filename, text, label_of(filename)) if text else None
 
 
-def _codes(target: Any) -> Iterator[types.CodeType]:
-    """Yield the code of what is sent and of the functions of the notebook that it uses."""
-    pending: list[Any] = [target]
-    seen: set[int] = set()
-    while pending and len(seen) < FUNCTIONS_MAX:
-        item = pending.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, type):
-            if item.__module__ == "__main__" or item is target:
-                pending.extend(vars(item).values())
-                pending.extend(item.__bases__)
-            continue
-        item = getattr(item, "__wrapped__", None) or getattr(item, "__func__", None) or item
-        if isinstance(item, property):
-            pending.extend(f for f in (item.fget, item.fset) if f is not None)
-        elif isinstance(item, types.FunctionType):
-            if item is not target and item.__module__ != "__main__":
-                continue
-            yield item.__code__
-            names = item.__code__.co_names
-            pending.extend(item.__globals__[n] for n in names if n in item.__globals__)
-            pending.extend(cell.cell_contents for cell in item.__closure__ or () if _is_full(cell))
+@functools.lru_cache(512)  # the same object each time: a pickle has it once
+def _text_of(filename: str) -> str:
+    if os.path.exists(filename):  # 2 us less
+        return ""
+    text = "".join(linecache.getlines(filename))
+    return text if len(text) <= SOURCE_MAX_CHARS else ""
+
+
+def register(filename: str, source: str, label: str = "") -> None:
+    """Make source lines known that are in no file here: those of a notebook's cell.
+
+    Args:
+        filename: as in the code objects, such as `/tmp/ipykernel_7/123.py`.
+        source: the whole text.
+        label: how people call it, such as `Cell In[3]`; shown instead of the file name.
+    """
+    lines = source.splitlines(keepends=True)
+    # Without a time of change an entry is not compared with the disk, so it stays.
+    linecache.cache[filename] = (len(source), None, lines, filename)
+    _text_of.cache_clear()
+    if label:
+        labels[filename] = label
+
+
+def arrived(source: Source) -> None:
+    """Register a source that came with code, unless this process is where it is from."""
+    filename, text, label = source
+    if filename not in linecache.cache:
+        register(filename, text, label)
+    elif labels.get(filename, label) != label:
+        labels[filename] = label  # the same cell, run again
 
 
 def definition_of(cls: type) -> str:
@@ -98,10 +96,3 @@ def definition_of(cls: type) -> str:
                 node.decorator_list = []
                 return ast.dump(node)
     return ""
-
-
-def _is_full(cell: types.CellType) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False

@@ -441,6 +441,10 @@ def explain(error: BaseException, obj: UserValue, what: str) -> str:
             f"Cannot pickle {what}: it is nested too deeply.\n"
             "  Fix: pass it in a flat form, such as a list of its nodes."
         )
+    if isinstance(obj, functools.partial) and obj.func.__module__.startswith("burrow_jupyter."):
+        obj = obj.args[0]  # the user's function, of many calls of which we make one task
+    if isinstance(obj, by_value.AsCode):
+        obj = obj.function
     found = _find(obj, _root_name(obj, what), 1)[0]
     culprit = found.parts[-1].value
     if len(found.parts) > 1:

@@ -30,7 +30,7 @@ from burrow_jupyter.core.limits import (
     RIDE_RESULTS_MAX,
 )
 from burrow_jupyter.core.messages import Value
-from burrow_jupyter.engine import current, errors, holdings, processes, transport
+from burrow_jupyter.engine import current, errors, generators, holdings, processes, seeds, transport
 from burrow_jupyter.engine.client import Client, ConnectionLost
 from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
 from burrow_jupyter.engine.debugging import Debugging
@@ -88,6 +88,7 @@ class Worker:
         current.facts.worker_id = worker_id
         current.facts.gpus = gpus
         current.facts.pid = os.getpid()
+        current.facts.keep = self.keep
         self._code_values: dict[int, Value] = {}
         self._codes: dict[int, Any] = {}
         self._options: dict[int, TaskOptions] = {}
@@ -561,7 +562,7 @@ class Worker:
             packed = run.args
             args, kwargs = (
                 _NOTHING
-                if packed is None
+                if packed is None and not seeds.begun
                 else arguments(self.client, packed, run.slots, run.values)
             )
             function = self.code(run.code_id)
@@ -618,10 +619,10 @@ class Worker:
         code = self._codes.get(code_id)
         if code is None:
             value = self._code_values[code_id]
-            code, texts = self.client.load(value)
-            for name, text, label in texts:
-                errors.register_source(name, text, label)
-            self._codes[code_id] = code
+            with generators.arriving() as own:
+                code = self._codes[code_id] = self.client.load(value)
+            if own:
+                seeds.adopt(code, own)
         return code
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -27,8 +27,7 @@ from IPython.display import display
 
 from burrow_jupyter.api.calls import get
 from burrow_jupyter.api.remote import remote
-from burrow_jupyter.engine import by_value, unpicklable
-from burrow_jupyter.engine.errors import register_source
+from burrow_jupyter.engine import by_value, sources, unpicklable
 
 if TYPE_CHECKING:
     import types
@@ -163,7 +162,7 @@ def _run_cell(
     *others: dict[str, Any],
 ) -> Assigned:
     """Run a cell's code, on a worker; return what it has assigned."""
-    register_source(filename, source, label)
+    sources.register(filename, source, label)
     space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
     for other in others:
         space.update(other)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context
 from burrow_jupyter.api.debugging import Debugger, tasks_behind, without_frames
+from burrow_jupyter.api.util import batches
 from burrow_jupyter.core import messages
 from burrow_jupyter.notebook.tracebacks import of_the_user
 
@@ -53,7 +54,7 @@ class Debug:
     def attach(self, backend: Any, client: Any) -> None:
         """Listen to the workers of a session."""
         self._client = client
-        self._failures = client.failures_seen
+        self._failures = self._seen()
         self._debugger = Debugger(backend, client, self._say)
         # The kernel's loop runs between cells, too: then nobody can be asked.
         client.user_waits = lambda: self._runs.latest.active
@@ -61,16 +62,21 @@ class Debug:
     def _say(self, run_id: int, text: str) -> None:
         self._output.write(self._runs.find(run_id), "stderr", f"{text}\n")
 
+    def _seen(self) -> int:
+        """How many failures have come: of tasks, and of calls in batches."""
+        seen: int = self._client.failures_seen + batches.seen.count
+        return seen
+
     def _begin(self, info: Any) -> None:
         client = self._client
         if client is not None:
             with contextlib.suppress(RuntimeError):  # a terminal's cell, which awaits nothing
                 client.awaits_in(asyncio.get_running_loop())
-        if client is None or client.failures_seen == self._failures:
+        if client is None or self._seen() == self._failures:
             return
         if MAGIC in (getattr(info, "raw_cell", None) or ""):
             return
-        self._failures = client.failures_seen
+        self._failures = self._seen()
         client.post(messages.ForgetFailures())
 
     def _open(self, *, force: bool = False) -> None:

@@ -40,6 +40,9 @@ class Tracebacks:
                 # Where it hit our code says nothing to anybody; and IPython fails over a frame that
                 # was hit where no line is, so that the cell would end without a word.
                 return usual(kind, value, of_the_user(tb) or tb, *rest, **named)
+            if errors.is_original(value):
+                # As an executor or a pool gives it: what it was there is its cause.
+                return exceptions.rendered(value, value.__cause__)
             if not _is_raised_by_us(tb):
                 return usual(kind, value, tb, *rest, **named)
             ours = of_the_user(tb)

@@ -210,7 +210,7 @@ def test_cell_lines_are_shown_under_the_name_of_the_cell():
     filename = "/tmp/ipykernel_77/1234.py"
     source = "def f():\n    raise ValueError('in a cell')\n"
     try:
-        errors.register_source(filename, source, "Cell In[3]")
+        sources.register(filename, source, "Cell In[3]")
         failure = captured(make_function("__main__", source, filename)["f"])
     finally:
         linecache.cache.pop(filename)
@@ -223,7 +223,7 @@ def test_cell_lines_are_shown_under_the_name_of_the_cell():
 def test_registered_source_survives_a_check_of_the_line_cache():
     filename = "/tmp/ipykernel_77/99.py"
     try:
-        errors.register_source(filename, "one\ntwo\n")
+        sources.register(filename, "one\ntwo\n")
         linecache.checkcache()
         line = linecache.getline(filename, 2)
     finally:

@@ -14,7 +14,7 @@ import time
 import cloudpickle
 import pytest
 
-from burrow_jupyter.engine import errors, sources, unpicklable
+from burrow_jupyter.engine import sources, unpicklable
 from burrow_jupyter.engine.unpicklable import explain, inspect, unpicklable_path
 
 
@@ -44,7 +44,7 @@ def test_the_path_goes_through_functions_and_globals():
 
 def test_the_cell_of_the_innermost_function_is_named():
     filename = "/tmp/ipykernel_5/6.py"
-    errors.register_source(filename, "", "Cell In[9]")
+    sources.register(filename, "", "Cell In[9]")
     try:
         path = unpicklable_path(make_functions(filename), "bad")
     finally:

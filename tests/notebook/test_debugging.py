@@ -201,6 +201,46 @@ def test_where_a_task_has_left_no_frames_debug_says_why_and_opens_the_cells(
     assert "burrow_jupyter" not in run.stdout
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "list(burrow.map(heat, range(50)))",
+        "with burrow.Executor() as e: list(e.map(heat, range(50)))",
+        "with burrow.Executor() as e: list(e.map(heat, range(50), chunksize=10))",
+        "with burrow.Executor() as e: e.submit(heat, 37).result()",
+        "pool = Pool(1); pool.map(heat, range(50))",
+    ],
+)
+def test_debug_opens_the_frames_of_a_call_in_a_batch(kitchen: Kernel, code: str):
+    kitchen.run_ok(
+        "from burrow.util.multiprocessing import Pool\n"
+        "def heat(plate):\n    level = plate + 100\n    if plate == 37: raise ValueError(plate)"
+    )
+    failed = kitchen.run(code)
+    assert failed.error is not None
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    talk(kitchen, "p plate, level", "q")
+    kitchen.wait(run)
+    kitchen.run_ok("pool = None")
+
+    assert "In heat, process " in run.stdout
+    assert "-> if plate == 37: raise ValueError(plate)" in run.stdout
+    assert "(37, 137)" in run.stdout
+
+
+def test_frames_of_a_call_in_a_batch_are_gone_after_another_cell(kitchen: Kernel):
+    kitchen.run_ok("def heat(plate): raise ValueError(plate)")
+    kitchen.run("list(burrow.map(heat, range(5)))")
+    kitchen.run_ok("1 + 1")
+
+    run = kitchen.submit("%debug", allow_stdin=True)
+    kitchen.answer("q")  # of the debugger that opens here instead
+    kitchen.wait(run)
+
+    assert "cannot be looked at: its frames were let go" in run.stdout
+
+
 def test_after_another_cell_the_frames_are_gone_and_that_is_said(kitchen: Kernel):
     kitchen.run("burrow.get(cook.remote('soup'))")
     kitchen.run_ok("burrow.get(square.remote(2))")

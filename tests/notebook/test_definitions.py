@@ -185,6 +185,8 @@ def test_a_module_that_the_notebook_has_in_an_older_version_is_refused(kernel: K
         failed = kernel.run(f"burrow.get({name}.remote())")
         assert "larder was edited after this notebook imported it" in failed.traceback
         assert "importlib.reload(larder)" in failed.traceback
+    failed = kernel.run("def map_it(_): return food()\nlist(burrow.map(map_it, [1]))")
+    assert "map_it uses larder, and larder was edited" in failed.traceback
     assert kernel.run_ok("burrow.get(other.remote())").text == "1"
     kernel.run_ok("importlib.reload(larder); from larder import food")
     assert kernel.run_ok("burrow.get([look.remote(), taste.remote()])").text == "['onion', 'onion']"

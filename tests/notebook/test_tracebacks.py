@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +58,56 @@ def test_a_wrong_call_is_shown_where_it_is(cells: Kernel, code: str, said: str):
     assert lines[0].startswith(said)
     assert lines[1].endswith(f"line 2: {code}")
     assert "burrow_jupyter" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "list(burrow.map(burn, [1, 0]))",
+        "list(burrow.map(burn, [1, 0], batch_size=2, num_cpus=2))",
+        "with burrow.Executor() as e: e.submit(burn, 0).result()",
+        "with burrow.Executor() as e: list(e.map(burn, [1, 0], chunksize=2))",
+        "with Pool(1) as p: p.map(burn, [1, 0])",
+        "with Pool(1) as p: p.apply(burn, (0,))",
+        "burrow.get(apply_it.remote(lambda: burn(0)))",
+    ],
+)
+def test_calls_in_batches_and_functions_as_arguments_show_the_cells_lines(cells: Kernel, code: str):
+    cells.run_ok("from burrow.util.multiprocessing import Pool")
+    cells.run_ok("@burrow.remote\ndef apply_it(f): return f()")
+    line = f"return 1 / x  # {uuid.uuid4().hex}"  # of a cell that no worker knows yet
+    cells.run_ok(f"def burn(x):\n    {line}")
+
+    lines = shown(cells, code)
+
+    assert len(lines) <= 10
+    assert "ZeroDivisionError" in lines[0]
+    assert re.fullmatch(rf"  Cell In\[\d+\], line 1: {re.escape(code)}", lines[1])
+    assert re.search(r"^burrow::(burn|apply_it)\(\) \(pid=\d+, task \S+ of In\[\d+\]", lines[2])
+    at = next(at for at, line in enumerate(lines) if "line 2, in burn" in line)
+    assert re.fullmatch(r"  Cell In\[\d+\], line 2, in burn", lines[at])
+    assert lines[at + 1 :] == [f"    {line}", "ZeroDivisionError: division by zero"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "list(burrow.map(pour, range(3)))",
+        "with burrow.Executor() as e: list(e.map(pour, range(3)))",
+        "with Pool(1) as p: p.map(pour, range(3))",
+    ],
+)
+def test_what_cannot_be_sent_in_a_batch_is_called_as_its_user_calls_it(cells: Kernel, code: str):
+    cells.run_ok("from burrow.util.multiprocessing import Pool")
+    cells.run_ok(f"{LOCKED}\ndef pour(_): return use()")
+
+    lines = shown(cells, code)
+
+    assert re.match(
+        "TypeError: Cannot pickle (pour|argument 1 of (pour|PoolProcess.run))[ :]", lines[0]
+    )
+    assert any('pour -> use -> state["cfg"]["lk"]: _thread.lock' in line for line in lines)
+    assert "run_batch" not in "".join(lines)
 
 
 def test_frames_of_installed_packages_are_one_line(cells: Kernel):

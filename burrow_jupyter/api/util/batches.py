@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.api.errors import to_exception
 from burrow_jupyter.api.exceptions import RayTaskError
-from burrow_jupyter.engine import current, errors
+from burrow_jupyter.engine import current, errors, seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from burrow_jupyter.core.failures import UserError
 
@@ -23,7 +23,17 @@ class Raised(NamedTuple):
 
     def exception(self) -> BaseException:
         """Return what to raise: as if the call had been a task of its own."""
+        seen.count += 1
         return to_exception(self.failure)
+
+
+class _Seen:
+    """How many failures of calls in batches this process has met."""
+
+    count = 0
+
+
+seen = _Seen()
 
 
 def as_raised(error: BaseException) -> BaseException:
@@ -55,7 +65,9 @@ STEP_MAX = 64
 def run_batch(
     function: Callable[..., Any],
     items: Sequence[Any],
+    start: int = 0,
     *,
+    name: str = "",
     single: bool = False,
     go_on: bool = False,
     within_s: float | None = None,
@@ -65,6 +77,8 @@ def run_batch(
     Args:
         function: the user's.
         items: the arguments of each call, as a tuple.
+        start: the number of the first of them among all that are mapped, from 0.
+        name: of the function, for errors; default: that of the task.
         single: each item is the one argument itself, and not a tuple.
         go_on: make the other calls also when one has raised.
         within_s: make no more calls after so many seconds.
@@ -73,6 +87,9 @@ def run_batch(
     results: list[Any] = []
     append = results.append
     left = iter(items)
+    seed = current.call().seed
+    if seed:  # each item draws the same, however they are cut into batches
+        function = seeded(function, seed, itertools.count(start))
     has_raised = False
     step = 1
     while True:
@@ -85,7 +102,7 @@ def run_batch(
                 for arguments in some:
                     append(function(*arguments))
         except Exception as error:  # noqa: BLE001  # the border of the user's code
-            append(Raised(_capture(error)))
+            append(Raised(_capture(error, name, may_keep=not has_raised)))
             has_raised = True
             if not go_on:
                 break
@@ -98,12 +115,28 @@ def run_batch(
     return Outcome(results, time.perf_counter() - began, has_raised)
 
 
-def _capture(error: BaseException) -> UserError:
+def seeded(function: Callable[..., Any], seed: int, numbers: Iterator[int]) -> Callable[..., Any]:
+    """Return the function so that each call draws by its number of what was given the seed."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        seeds.part(seed, next(numbers))
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _capture(error: BaseException, name: str, *, may_keep: bool) -> UserError:
+    """Return as data what a call has raised; its frames are kept where those of tasks are."""
     now = current.call()
-    return errors.capture(
+    failure = errors.capture(
         error,
-        function=now.options.name if now.options is not None else "",
+        function=name or (now.options.name if now.options is not None else ""),
         task_id=now.task_id,
         actor_id=now.actor_id,
         attempt=now.attempt,
+        run_id=now.run_id,
     )
+    keep = current.facts.keep
+    if not (may_keep and keep is not None and keep(now, error)):
+        errors.clear_frames(error)
+    return failure

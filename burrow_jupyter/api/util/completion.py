@@ -17,6 +17,7 @@ from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.tasks import RemoteFunction
 from burrow_jupyter.api.util.batches import Raised, run_batch
 from burrow_jupyter.core import resources
+from burrow_jupyter.engine import seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -181,17 +182,20 @@ def map(  # noqa: A001  # named after what it stands for, as in concurrent.futur
     single = len(iterables) == 1
     sources = [checks.items("an iterable", one) for one in iterables]
     items = sources[0] if single else zip(*sources, strict=False)
-    given.setdefault("name", getattr(plain, "__name__", type(plain).__name__))
+    name = getattr(plain, "__name__", type(plain).__name__)
+    given.setdefault("name", name)
     within_s = None if batch_size else BATCH_LATE_S
-    calls = functools.partial(run_batch, plain, single=single, within_s=within_s)
+    calls: Any = functools.partial(run_batch, plain, single=single, within_s=within_s)
+    calls.__name__ = name  # what errors and rows are to call it
     hints = [hint for one in iterables if (hint := operator.length_hint(one, -1)) >= 0]
     left = min(hints) if hints else None
-    batches = _batches(remote(**given)(calls), plain, items, left, batch_size, ordered=ordered)
+    batch = functools.partial(seeds.giving, seeds.for_next_call(), remote(**given)(calls).remote)
+    batches = _batches(batch, plain, items, left, batch_size, ordered=ordered)
     return itertools.chain.from_iterable(batches)
 
 
 def _batches(
-    batch: RemoteFunction[Any, Any],
+    batch: Callable[[list[Any], int], refs.ObjectRef[Any]],
     plain: Callable[..., Any],
     items: Iterator[Any],
     left: int | None,
@@ -199,24 +203,28 @@ def _batches(
     *,
     ordered: bool,
 ) -> Iterator[list[Any]]:
-    """Yield the results, batch by batch. Args: left: how many items there are, at most."""
+    """Yield the results, batch by batch.
+
+    `batch` submits items and is told the number of the first; `left` items there are, at most.
+    """
     cpus = max(1, round(context.backend().totals.get(resources.CPU, 1.0)))
     size = fixed or _size(_pace_of(plain), left, cpus)
-    under_way: deque[tuple[refs.ObjectRef[Any], list[Any]]] = deque()
-    calls, worked_s = 0, 0.0
+    under_way: deque[tuple[refs.ObjectRef[Any], list[Any], int]] = deque()
+    calls, worked_s, read = 0, 0.0, 0
     while True:
         while len(under_way) < BATCHES_AHEAD * cpus:
             chunk = list(itertools.islice(items, size))
             if not chunk:
                 break
-            under_way.append((batch.remote(chunk), chunk))
+            under_way.append((batch(chunk, read), chunk, read))
+            read += len(chunk)
             if left is not None:
                 left = max(0, left - len(chunk))
         if not under_way:
             return
         if not ordered:
             _bring_ready_first(under_way)
-        ref, chunk = under_way.popleft()
+        ref, chunk, first = under_way.popleft()
         results, took_s, has_raised = get(ref)
         if has_raised:
             raised: Raised = results.pop()
@@ -227,16 +235,16 @@ def _batches(
             worked_s += took_s
             _note_pace(plain, worked_s / calls)
             size = min(_size(took_s / len(results), left, cpus), 4 * size)
-            rest = chunk[len(results) :]
-            pieces = [rest[start : start + size] for start in range(0, len(rest), size)]
-            again = [(batch.remote(piece), piece) for piece in pieces]
+            starts = range(len(results), len(chunk), size)
+            pieces = [(chunk[at : at + size], first + at) for at in starts]
+            again = [(batch(piece, number), piece, number) for piece, number in pieces]
             under_way.extendleft(reversed(again))
         del ref, chunk  # the reader may take long
         yield results
 
 
-def _bring_ready_first(under_way: deque[tuple[refs.ObjectRef[Any], list[Any]]]) -> None:
-    refs = [ref for ref, _ in under_way]
+def _bring_ready_first(under_way: deque[tuple[refs.ObjectRef[Any], list[Any], int]]) -> None:
+    refs = [ref for ref, *_ in under_way]
     ready, _ = wait(refs, num_returns=1)
     under_way.rotate(-refs.index(ready[0]))
 

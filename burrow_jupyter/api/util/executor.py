@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextvars
 import functools
 import itertools
 import threading
@@ -22,9 +23,11 @@ from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
+from burrow_jupyter.engine import seeds
+from burrow_jupyter.engine.by_value import AsCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from burrow_jupyter.api.refs import ObjectRef
@@ -37,9 +40,13 @@ T = TypeVar("T")
 class _Work:
     """A call that was submitted, until it ends."""
 
-    def __init__(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int
+    ) -> None:
         self.future: Future[Any] = Future()
         self.call = (function, args, kwargs)
+        self.seed = seed
+        self.context = contextvars.copy_context()  # it is of the cell that submits it
         self.ref: ObjectRef[Any] | None = None
 
 
@@ -124,7 +131,13 @@ class Executor(concurrent.futures.Executor):
             RuntimeError: after `shutdown`, or at the end of the program.
             BrokenExecutor: the initializer has raised.
         """
-        work = _Work(checks.function("fn", fn), args, kwargs)
+        return self._submit(checks.function("fn", fn), args, kwargs, seeds.for_next_call())
+
+    def _submit(
+        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int
+    ) -> concurrent.futures.Future[Any]:
+        """Schedule a call; its seed is taken now, for it is launched when there is room."""
+        work = _Work(fn, args, kwargs, seed)
         with self._lock:
             if self._broken:
                 raise BrokenExecutor(self._broken)
@@ -149,7 +162,8 @@ class Executor(concurrent.futures.Executor):
                 self._running.add(work)
                 self._unsettled += 1
             try:
-                work.ref = self._launch(*work.call)
+                run = work.context.run
+                work.ref = seeds.giving(work.seed, run, self._launch, *work.call)
                 done = functools.partial(self._ended, work)
                 work.ref._backend.when_done(work.ref.id, done)  # noqa: SLF001  # the API's own
             except BaseException as error:  # noqa: BLE001  # cannot be pickled, or the burrow has ended
@@ -159,13 +173,15 @@ class Executor(concurrent.futures.Executor):
                     self._unsettled -= 1
                     self._lock.notify_all()
 
-    def _launch(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        named = args[0] if function is run_batch else function
-        name = getattr(named, "__name__", type(named).__name__)
+    def _launch(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        batched = function is run_batch
+        if batched:
+            function, *args = args
+        name = getattr(function, "__name__", type(function).__name__)
         task = self._tasks.get(name)
         if task is None:
             task = self._tasks[name] = remote(**{"name": name, **self._options})(_call)
-        return task.remote(function, args, kwargs, self._start, self._id)
+        return task.remote(AsCode(function), args, kwargs, self._start, self._id, batched)
 
     def _ended(self, work: _Work) -> None:
         """A call has ended; said by a thread that reads, which must not run the user's callbacks."""
@@ -243,22 +259,22 @@ class Executor(concurrent.futures.Executor):
         timeout = checks.seconds("timeout", timeout)
         end = None if timeout is None else time.monotonic() + timeout
         items = zip(*(checks.items("an iterable", one) for one in iterables), strict=False)
+        seed = seeds.for_next_call()
 
-        def chunks() -> Iterator[list[tuple[Any, ...]]]:
-            while chunk := list(itertools.islice(items, chunksize)):
-                yield chunk
+        def submitted() -> Iterator[concurrent.futures.Future[Any]]:
+            for start in itertools.count(0, chunksize):
+                chunk = list(itertools.islice(items, chunksize))
+                if not chunk:
+                    return
+                yield self._submit(run_batch, (fn, chunk, start), {}, seed)
 
-        source = chunks()
+        source = submitted()
         ahead = None if buffersize is None else -(-buffersize // chunksize)
-        futures = deque(
-            self.submit(run_batch, fn, chunk) for chunk in itertools.islice(source, ahead)
-        )
-        return self._mapped(fn, source, futures, end)
+        return self._mapped(source, deque(itertools.islice(source, ahead)), end)
 
     def _mapped(
         self,
-        fn: Callable[..., T],
-        source: Iterator[list[tuple[Any, ...]]],
+        source: Iterator[concurrent.futures.Future[Any]],
         futures: deque[concurrent.futures.Future[Any]],
         end: float | None,
     ) -> Iterator[T]:
@@ -266,8 +282,7 @@ class Executor(concurrent.futures.Executor):
             while futures:
                 left = None if end is None else end - time.monotonic()
                 results = futures.popleft().result(left).results
-                for chunk in itertools.islice(source, 1):
-                    futures.append(self.submit(run_batch, fn, chunk))
+                futures.extend(itertools.islice(source, 1))
                 results.reverse()
                 while results:  # which keeps nothing that was handed out
                     if type(results[-1]) is Raised:
@@ -370,13 +385,14 @@ _started: set[str] = set()
 
 
 def _call(
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
+    given: AsCode,
+    args: Sequence[Any],
     kwargs: dict[str, Any],
     start: tuple[Callable[..., object], tuple[Any, ...]] | None,
     executor: str,
+    batched: bool,  # noqa: FBT001  # as we call it
 ) -> Any:
-    """Make one call, on a worker."""
+    """Make one call, or those of a batch, on a worker."""
     if start is not None and executor not in _started:
         try:
             start[0](*start[1])
@@ -384,4 +400,5 @@ def _call(
             msg = f"the initializer raised {type(error).__name__}: {error}"
             raise _InitializerError(msg) from error
         _started.add(executor)
-    return function(*args, **kwargs)
+    function = given.function
+    return run_batch(function, *args) if batched else function(*args, **kwargs)

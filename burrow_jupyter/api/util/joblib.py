@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from burrow_jupyter.api import context
 from burrow_jupyter.api.calls import get, put
 from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
+from burrow_jupyter.api.util.batches import seeded
 from burrow_jupyter.core import resources
+from burrow_jupyter.engine import current, seeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,7 @@ class BurrowBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib has no
         self._options = {k: v for k, v in options.items() if k not in own}
         self._task: Any = None
         self._shared: dict[int, tuple[Any, ObjectRef[Any]]] = {}
+        self._seed = self._sent = 0
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -63,6 +67,7 @@ class BurrowBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib has no
         nested = {"num_cpus": 0} if self.nesting_level else {}
         given = {"name": "joblib", "max_retries": 0, **self._options, **nested}
         self._task = remote(**given)(_run)
+        self._seed, self._sent = seeds.for_next_call(), 0
         return count
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -77,7 +82,11 @@ class BurrowBackend(ParallelBackendBase):  # type: ignore[misc]  # joblib has no
 
     def submit(self, func: Any, callback: Callable[[Any], None]) -> ObjectRef[Any]:
         """Run a batch; `callback` gets the ref when it is done."""
-        ref: ObjectRef[Any] = self._task.remote(self._with_shared(func))
+        # joblib submits one batch at a time, as large as the time that others took suggests.
+        start = self._sent
+        self._sent += len(getattr(func, "items", (func,)))
+        run, batch = self._task.remote, self._with_shared(func)
+        ref: ObjectRef[Any] = seeds.giving(self._seed, run, batch, start)
         ref._backend.when_done(  # noqa: SLF001  # the API's own
             ref.id,
             # joblib's callback submits the next batch: not in the thread that reads.
@@ -147,12 +156,18 @@ def _own(value: Any) -> Any:
     return get(value.ref) if isinstance(value, _Shared) else value
 
 
-def _run(batch: Any) -> Any:
-    """Run a batch, on a worker."""
+def _run(batch: Any, start: int) -> Any:
+    """Run a batch, on a worker; `start`: the number of its first call."""
     items = getattr(batch, "items", None)
+    seed = current.call().seed
+    numbers = itertools.count(start)
     if items is not None:
         batch.items = [
-            (function, tuple(map(_own, args)), {name: _own(v) for name, v in kwargs.items()})
+            (
+                seeded(function, seed, numbers) if seed else function,
+                tuple(map(_own, args)),
+                {name: _own(v) for name, v in kwargs.items()},
+            )
             for function, args, kwargs in items
         ]
     return batch()

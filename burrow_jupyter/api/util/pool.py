@@ -17,6 +17,8 @@ from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
 from burrow_jupyter.api.util.batches import Outcome, Raised, as_raised, run_batch
 from burrow_jupyter.core import resources
+from burrow_jupyter.engine import seeds
+from burrow_jupyter.engine.by_value import AsCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +30,7 @@ CHUNKS_AHEAD = 4
 Item = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-class _Process:
+class PoolProcess:
     """The actor: one process of a pool."""
 
     def __init__(self, start: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
@@ -38,8 +40,9 @@ class _Process:
     def ping(self) -> None:
         """Be there."""
 
-    def run(self, function: Callable[..., Any], items: list[Item]) -> Outcome:
-        """Make calls, all of them, whatever they raise."""
+    def run(self, given: AsCode, items: list[Item], start: int) -> Outcome:
+        """Make calls, all of them, whatever they raise; `start`: the number of the first."""
+        function = given.function
 
         def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             refs = [a for a in (*args, *kwargs.values()) if isinstance(a, ObjectRef)]
@@ -48,7 +51,8 @@ class _Process:
                 kwargs = {k: get(v) if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
-        return run_batch(call, items, go_on=True)
+        name = getattr(function, "__name__", type(function).__name__)
+        return run_batch(call, items, start, name=name, go_on=True)
 
 
 class _Settler:
@@ -212,6 +216,8 @@ class _Results:
         self._items = items
         self._chunksize = chunksize
         self._ordered = ordered
+        self._seed = seeds.for_next_call()
+        self._sent = 0
         self._under_way: deque[ObjectRef[Any]] = deque()
         self._ready: deque[Any] = deque()
         self._feed()
@@ -223,7 +229,9 @@ class _Results:
             ]
             if not chunk:
                 return
-            self._under_way.append(self._pool.send(self._function, chunk))
+            ref = self._pool.send(self._function, chunk, self._sent, self._seed)
+            self._sent += len(chunk)
+            self._under_way.append(ref)
 
     def __iter__(self) -> Self:
         return self
@@ -302,24 +310,45 @@ class Pool:
         self._start = (initializer, tuple(checks.items("initargs", initargs or ())))
         self._most = maxtasksperchild
         options = {"num_cpus": 0, "max_restarts": -1, **(ray_remote_args or {})}
-        self._class: Any = remote(**options)(_Process)
-        self._processes = [self._class.remote(*self._start) for _ in range(self.size)]
+        self._class: Any = remote(**options)(PoolProcess)
+        self._seed = seeds.for_next_call()
+        self._made = 0
+        self._processes = [self._process() for _ in range(self.size)]
         self._sent = [0] * self.size
         self._turn = itertools.cycle(range(self.size))
         self._under_way: list[ObjectRef[Any]] = []
         self._closed = False
         self._settler = _Settler()
-        get([process.ping.remote() for process in self._processes])
+        get([seeds.giving(0, process.ping.remote) for process in self._processes])
 
-    def send(self, function: Callable[..., Any], items: list[Item]) -> ObjectRef[Any]:
-        """Send a chunk of calls to the next process; return a ref to its `Outcome`."""
+    def _process(self) -> Any:
+        """Return a new process; how many there are shifts nobody's seeds."""
+        self._made += 1
+        seed = seeds.mix(self._seed, self._made) if self._seed else 0
+        return seeds.giving(seed, self._class.remote, *self._start)
+
+    def send(
+        self, function: Callable[..., Any], items: list[Item], start: int, seed: int
+    ) -> ObjectRef[Any]:
+        """Send a chunk of calls to the next process.
+
+        Args:
+            function: the user's.
+            items: the arguments of each call.
+            start: the number of the first of them among those that share the seed.
+            seed: of all of them, 0 if they draw as they like.
+
+        Returns:
+            A ref to its `Outcome`.
+        """
         number = next(self._turn)
         if self._most is not None and self._sent[number] >= self._most:
             # The old one ends when its last call has: its handle goes.
-            self._processes[number] = self._class.remote(*self._start)
+            self._processes[number] = self._process()
             self._sent[number] = 0
         self._sent[number] += 1
-        ref: ObjectRef[Any] = self._processes[number].run.remote(function, items)
+        run = self._processes[number].run.remote
+        ref: ObjectRef[Any] = seeds.giving(seed, run, AsCode(function), items, start)
         if len(self._under_way) > 1000:  # looked through now and then
             _, self._under_way = wait(self._under_way, num_returns=len(self._under_way), timeout=0)
         self._under_way.append(ref)
@@ -353,7 +382,8 @@ class Pool:
         """Send a call; return at once. Refs among the arguments are waited for."""
         self._check(func)
         given = tuple(checks.items("args", args or ()))
-        ref = self.send(func, [(given, dict(checks.mapping("kwargs", kwargs or {})))])
+        call = (given, dict(checks.mapping("kwargs", kwargs or {})))
+        ref = self.send(func, [call], 0, seeds.for_next_call())
         return AsyncResult([ref], callback, error_callback, single=True, settler=self._settler)
 
     # ---- many --------------------------------------------------------------------------
@@ -413,7 +443,8 @@ class Pool:
         self._check(func)
         size = _chunk(chunksize) or max(1, -(-len(items) // (CHUNKS_AHEAD * self.size)))
         starts = range(0, len(items), size)
-        refs = [self.send(func, items[start : start + size]) for start in starts]
+        seed = seeds.for_next_call()
+        refs = [self.send(func, items[start : start + size], start, seed) for start in starts]
         return AsyncResult(refs, callback, error_callback, single=False, settler=self._settler)
 
     def imap(
@@ -463,7 +494,7 @@ class Pool:
             wait(self._under_way, num_returns=len(self._under_way))
         self._settler.wait_for_all(JOIN_WITHIN_S)
         processes, self._processes = self._processes, []
-        ends = [process.__ray_terminate__.remote() for process in processes]
+        ends = [seeds.giving(0, process.__ray_terminate__.remote) for process in processes]
         if ends:
             wait(ends, num_returns=len(ends), timeout=JOIN_WITHIN_S)
 
