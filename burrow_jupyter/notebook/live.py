@@ -22,6 +22,8 @@ from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.notebook import html, views
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.backends.protocol import Backend
@@ -210,9 +212,9 @@ class Live:
             return
         self._follow(_Shown(views.StripView(run), run.session, run))
 
-    def show_bars(self, run: Run) -> views.BarsView:
-        """Show a place for progress bars under the cell of a run."""
-        view = views.BarsView(run)
+    def show_bars(self, run: Run, log: Callable[[str], None]) -> views.BarsView:
+        """Show a place for progress bars under the cell of a run; `log` takes those that ended."""
+        view = views.BarsView(run, log)
         shown = _Shown(view, run.session, run)
         shown.last = {"text/plain": "", "text/html": ""}
         self._begin(shown, run)

@@ -12,6 +12,7 @@ lives.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ class Output:
         if bars is None or bars.final:
             if "\r" not in text.replace("\r\n", ""):
                 return text
-            bars = self._bars[run.id] = self._live.show_bars(run)
+            log = functools.partial(self._log, run)
+            bars = self._bars[run.id] = self._live.show_bars(run, log)
             for old in [i for i, view in self._bars.items() if view.final]:
                 del self._bars[old]
         elif "\r" not in text and not bars.rewrites(writer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +11,20 @@ import pytest
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
-    from helpers.kernels import Kernel
+    from helpers.kernels import CellRun, Kernel
 
 
 def gate() -> str:
     """A name of a file that no other test makes."""
     return f"gate-{uuid.uuid4().hex}"
+
+
+def log_of(cells: Kernel, run: CellRun) -> list[str]:
+    """The lines of the log of a cell's run."""
+    number = run.reply["content"]["execution_count"]
+    listed = cells.run_ok("%burrow logs").stdout
+    (path,) = [line.split()[-1] for line in listed.splitlines() if f"In[{number}]" in line]
+    return Path(path).read_text().splitlines()
 
 
 SAY = """
@@ -269,10 +278,7 @@ def test_a_flood_of_output_is_bounded_and_the_log_has_all_of_it(cells: Kernel):
     wait_until(lambda: f"%burrow logs {number}" in run.stdout, 20, "the line that says where")
     assert len(run.stdout) < 400_000
     assert "of very many" in cells.run_ok(f"%burrow logs {number}").stdout
-    listed = cells.run_ok("%burrow logs").stdout
-    (path,) = [line.split()[-1] for line in listed.splitlines() if f"In[{number}]" in line]
-    count = f"print(sum(1 for line in open({path!r})))"
-    wait_until(lambda: cells.run_ok(count).stdout == "200000\n", 20, "the whole log")
+    wait_until(lambda: len(log_of(cells, run)) == 200_000, 20, "the whole log")
 
 
 def test_logs_of_a_cell_that_printed_nothing(cells: Kernel):
@@ -371,6 +377,56 @@ def test_bars_in_bars_move_up_and_down(cells: Kernel):
     lines = run.displays[0]["text/plain"].splitlines()
     assert [line[:12] for line in lines] == ["outer: 100%|"]
     wait_until(lambda: run.stdout == "done\n", 10, "the plain line")
+
+
+def test_of_very_many_bars_the_last_ones_show_and_the_log_has_each(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef steps(task):\n"
+        "    for n in range(5_000): print(f'\\r{task} at', end=''); print(f'\\r{task} step {n}')"
+    )
+    run = cells.run_ok("burrow.get([steps.remote(task) for task in range(4)])")
+    number = run.reply["content"]["execution_count"]
+
+    left = f"… and 19,900 more that have ended: %burrow logs {number}"
+    wait_until(lambda: run.displays and left in run.displays[0]["text/plain"], 20, "the count")
+    assert len(run.displays[0]["text/plain"].splitlines()) == 101
+    assert run.stdout == ""
+    expected = [f"{task} step {n}" for task in range(4) for n in range(5_000)]
+    assert sorted(log_of(cells, run)) == sorted(expected)
+
+
+def test_a_bar_that_goes_on_stays_in_view_while_many_others_end(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote(num_cpus=0)\ndef roast(begun, path):\n"
+        "    print('\\rroast 50%', end='', flush=True); Path(begun).touch()\n"
+        "    while not os.path.exists(path): time.sleep(0.005)\n"
+        "    print('\\rroast 100%', end='')\n"
+        "@burrow.remote(num_cpus=0)\ndef steps(begun):\n"
+        "    while not os.path.exists(begun): time.sleep(0.005)\n"
+        "    for n in range(500): print(f'\\rstep {n}')"
+    )
+    begun, door = gate(), gate()
+    run = cells.run_ok(f"both = [roast.remote({begun!r}, {door!r}), steps.remote({begun!r})]")
+    wait_until(
+        lambda: run.displays and "and 401 more" in run.displays[0]["text/plain"], 20, "the steps"
+    )
+    before = run.displays[0]["text/plain"].splitlines()
+
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(both)")
+
+    wait_until(lambda: "roast 100%" in run.displays[0]["text/plain"], 20, "the full bar")
+    assert "roast 50%" in before
+    wait_until(lambda: "roast 100%" in log_of(cells, run), 20, "its last state in the log")
+    assert sum("roast" in line for line in log_of(cells, run)) == 1
+
+
+def test_a_rewritten_line_that_is_too_long_for_a_bar_is_printed(cells: Kernel):
+    run = cells.run_ok(
+        "burrow.get(burrow.remote(lambda: print('\\r50%', '\\r' + 'x' * 5_000)).remote())"
+    )
+
+    wait_until(lambda: "x" * 5_000 in run.stdout, 10, "the text")
+    assert all("x" not in shown["text/plain"] for shown in run.displays)
 
 
 def test_hundreds_of_failures_are_one_line_more(cells: Kernel):
