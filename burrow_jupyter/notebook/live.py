@@ -7,6 +7,7 @@ next cell runs, when nothing has changed for a minute.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -65,6 +66,7 @@ class Live:
         self._shell = shell
         self._runs = runs
         self._kernel: Any = getattr(shell, "kernel", None)
+        self._streams = (sys.stdout, sys.stderr)
         self._shown: list[_Shown] = []
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -232,6 +234,7 @@ class Live:
             return
 
         def send(place: Run) -> None:
+            self._let_text_go()
             # As with our own: an update is found by its id, and heard from the latest cell.
             kind, parent = "display_data", place.parent
             if display.update:
@@ -252,9 +255,21 @@ class Live:
 
     def _begin(self, shown: _Shown, run: Run) -> None:
         """Show a view under the cell of a run, as it is when it is heard."""
-        self._runs.deliver(
-            run, lambda place: self._publish(shown, shown.last, "display_data", place.parent)
-        )
+
+        def send(place: Run) -> None:
+            self._let_text_go()
+            self._publish(shown, shown.last, "display_data", place.parent)
+
+        self._runs.deliver(run, send)
+
+    def _let_text_go(self) -> None:
+        """Publish what was printed so far: the kernel collects text for a while.
+
+        Done as late as that which follows it is published, for text may be held until then, too.
+        """
+        for stream in self._streams:
+            with contextlib.suppress(OSError, ValueError):  # not the kernel's own, and closed
+                stream.flush()
 
     def _strip_is_due(self, shown: _Shown) -> bool:
         view = shown.view

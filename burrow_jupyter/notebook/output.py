@@ -85,8 +85,6 @@ class Output:
         self._log(run, plain)
         run.displayed += size
         if run.displayed <= DISPLAYED_MAX_BYTES:
-            for stream in self._streams.values():
-                stream.flush()  # the kernel collects text for a while
             self._live.show(run, display)
         elif run.displayed - size <= DISPLAYED_MAX_BYTES:
             limit = f"{DISPLAYED_MAX_BYTES / 1e6:g} MB"
@@ -121,8 +119,6 @@ class Output:
             where = message.traceback.rstrip().removesuffix(message.text.partition(": ")[2])
             self.write(run, "stderr", f"{message.text}\n{where.rstrip()}\n".replace("\n\n", "\n"))
         elif told is None or told.final:
-            for stream in self._streams.values():
-                stream.flush()  # as above: the first stands before the others
             self._failures[run.id] = self._live.show_failures(run, message.text)
         else:
             told.add(message.text)

@@ -462,3 +462,49 @@ def test_failures_that_differ_in_what_they_say_are_one_line_too(cells: Kernel):
         20,
         "all to be counted",
     )
+
+
+def shown_in_the_next_cell(cells: Kernel, launch: str) -> str:
+    """Execute as programs do; return what comes after the end of the cell, in its order.
+
+    The cell is to make the future `last`. Its tasks find the name of a file in `door`, for which
+    the first is to wait.
+    """
+    folder = Path(cells.run_ok("print(os.getcwd(), end='')").stdout)
+    door, done = gate(), gate()
+    run = cells.submit(
+        f"door = {door!r}\n{launch}\n"
+        f"def wait_for_last():\n    burrow.get(last)\n    Path({done!r}).touch()\n"
+        "threading.Thread(target=wait_for_last).start()",
+        allow_stdin=False,
+    )
+    cells.wait(run)
+    (folder / door).touch()
+    wait_until((folder / done).exists, 20, "the last task")
+    after = cells.run_ok("None")
+    found = [m for m in after.messages if m["msg_type"] in ("stream", "display_data")]
+    return "".join(m["content"].get("text") or m["content"]["data"]["text/plain"] for m in found)
+
+
+def test_programs_get_late_text_and_displays_in_their_order(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef mixed(door):\n    from IPython.display import display\n"
+        "    while not os.path.exists(door): time.sleep(0.005)\n"
+        "    print('1'); display({'text/plain': '2\\n'}, raw=True); print('3')"
+    )
+
+    shown = shown_in_the_next_cell(cells, "last = mixed.remote(door)")
+
+    assert shown == "1\n2\n3\n"
+
+
+def test_programs_get_the_first_late_failure_before_the_count_of_the_others(cells: Kernel):
+    shown = shown_in_the_next_cell(
+        cells,
+        "alone = {'num_cpus': int(burrow.cluster_resources()['CPU'])}\n"
+        "wait_for.options(**alone).remote(door)\n"
+        "for _ in range(5): fail.options(**alone).remote('no salt')\n"
+        "last = square.options(**alone).remote(1)",
+    )
+
+    assert shown.index("fail failed: ") < shown.index(" failed like this: ")
