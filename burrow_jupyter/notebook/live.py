@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.backends.protocol import Backend
-    from burrow_jupyter.core.messages import Displayed
+    from burrow_jupyter.core.messages import Displayed, Notice
     from burrow_jupyter.notebook.runs import Run, Runs
 
 GRACE_S = 0.15
@@ -243,10 +243,10 @@ class Live:
 
         self._runs.deliver(run, send)
 
-    def show_failures(self, run: Run, text: str) -> views.FailuresView:
+    def show_failures(self, run: Run, notice: Notice) -> views.FailuresView:
         """Show a place for failures of a run beyond the first."""
         view = views.FailuresView(run)
-        view.add(text)
+        view.add(notice)
         shown = _Shown(view, run.session, run)
         shown.last = view.bundle()
         self._begin(shown, run)

@@ -15,6 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import actors, refs
+from burrow_jupyter.api.notices import FailureCounts
 from burrow_jupyter.core.limits import IDS_MAX
 from burrow_jupyter.notebook import html
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.core.messages import Notice
     from burrow_jupyter.notebook.runs import Run
 
 Bundle = dict[str, Any]
@@ -36,7 +38,6 @@ HTML_MAX = 200_000
 LIST_VALUES = 10
 LIST_VALUE_CHARS = 60
 ACTORS_SHOWN = 12
-FAILURES_NAMED = 5
 BARS_SHOWN = 100
 """Of one run; the whole place is sent again whenever one of them moves."""
 BARS_KEPT = 1_000
@@ -527,20 +528,11 @@ class FailuresView(View):
     def __init__(self, run: Run) -> None:
         """Count for one run."""
         self._run = run
-        self._counts: dict[str, int] = {}  # by function and type
-        self._texts: dict[str, str] = {}  # of those of which all say the same
+        self._counts = FailureCounts()
 
-    def add(self, text: str) -> None:
-        """One more has failed: "name failed: type: what it says"."""
-        text = text.replace(" failed: ", ": ", 1)
-        kind = ": ".join(text.split(": ")[:2])
-        if kind not in self._counts and len(self._counts) >= FAILURES_NAMED:
-            kind = text = "others"
-        if kind not in self._counts:
-            self._texts[kind] = text
-        elif self._texts[kind] != text:
-            self._texts[kind] = f"{kind}: …"
-        self._counts[kind] = self._counts.get(kind, 0) + 1
+    def add(self, notice: Notice) -> None:
+        """One more has failed."""
+        self._counts.add(notice)
 
     def look(self, backend: Backend) -> None:
         """See whether anybody is left who could fail."""
@@ -554,15 +546,9 @@ class FailuresView(View):
 
     def bundle(self) -> Bundle:
         """Return one line for all, the kinds below it where there are several."""
-        counts = [(self._texts[kind], count) for kind, count in list(self._counts.items())]
-        total = sum(count for _, count in counts)
-        head = f"{html.several(total, 'more task')} failed"
-        if len(counts) == 1:
-            head += f" like this: {counts[0][0]}"
-            counts = []
-        lines = [f"{count:,} x {text}" for text, count in counts]
-        shown = [html.line(html.marked("failed", html.words(head))), *map(html.code, lines)]
-        return {"text/plain": "\n".join([head, *lines]), "text/html": html.view(*shown)}
+        head, *kinds = self._counts.lines()
+        shown = [html.line(html.marked("failed", html.words(head))), *map(html.code, kinds)]
+        return {"text/plain": "\n".join([head, *kinds]), "text/html": html.view(*shown)}
 
 
 def view_of(shown: Any, show: Any) -> View | None:
