@@ -90,6 +90,63 @@ def test_a_thread_keeps_the_run_of_the_cell_that_started_it(cells: Kernel):
     assert (first.stdout, second.stdout) == ("thread\n", "")
 
 
+KEEPS_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+
+def speak(path, text, done):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    print(text)
+    burrow.get(say.remote(f"a task of {text}"))
+    Path(done).touch()
+
+@burrow.remote
+class Choir:
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(1)
+    def leave(self, *how):
+        threading.Thread(target=speak, args=how).start()
+    def hand_over(self, *how):
+        self.pool.submit(speak, *how)
+    def wait(self, begun, done):
+        Path(begun).touch()
+        while not os.path.exists(done):
+            time.sleep(0.005)
+"""
+
+
+def test_a_thread_that_outlives_its_call_keeps_the_run_of_that_call(cells: Kernel):
+    cells.run_ok(SAY)
+    cells.run_ok(KEEPS_THREADS)
+    begun, done = gate(), gate()
+    first = cells.run_ok(
+        f"choir = Choir.remote(); burrow.get(choir.leave.remote({begun!r}, 'thread', {done!r}))"
+    )
+    second = cells.run_ok(f"burrow.get(choir.wait.remote({begun!r}, {done!r}))")
+
+    wait_until(lambda: first.stdout.count("\n") == 2, 10, "the lines")
+    assert set(first.stdout.splitlines()) == {"thread", "a task of thread"}
+    assert second.stdout == ""
+
+
+def test_the_thread_of_a_pool_has_the_run_of_the_call_that_it_works_for(cells: Kernel):
+    cells.run_ok(SAY)
+    cells.run_ok(KEEPS_THREADS)
+    begun, done, again = gate(), gate(), gate()
+    first = cells.run_ok(
+        f"choir = Choir.remote(); choir.hand_over.remote({begun!r}, 'first', {done!r})\n"
+        f"burrow.get(choir.wait.remote({begun!r}, {done!r}))"
+    )
+    second = cells.run_ok(
+        f"choir.hand_over.remote({begun!r}, 'second', {again!r})\n"
+        f"burrow.get(choir.wait.remote({begun!r}, {again!r}))"
+    )
+
+    for said, run in (("first", first), ("second", second)):
+        wait_until(lambda run=run: run.stdout.count("\n") == 2, 10, "the lines")
+        assert set(run.stdout.splitlines()) == {said, f"a task of {said}"}
+
+
 def test_asyncio_tasks_keep_their_run(cells: Kernel):
     cells.run_ok(SAY)
     door = gate()
