@@ -17,6 +17,7 @@ import msgspec
 from burrow_jupyter import __version__
 from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.debugging import Debugger
+from burrow_jupyter.api.notices import Notices
 from burrow_jupyter.api.refs import DynamicObjectRefGenerator, ObjectRef
 from burrow_jupyter.backends import open as backends
 from burrow_jupyter.core import options as table
@@ -354,11 +355,10 @@ def show_output(backend: Backend) -> None:
         else:
             _write(message.stream, message.data.decode(errors="replace"))
 
-    def noticed(message: Any) -> None:
-        _write("stderr", f"{message.text}\n")
-
+    notices = Notices()
     client.on_printed = printed
-    client.on_notice = noticed
+    client.on_notice = lambda message: _write("stderr", notices.say(message))
+    client.on_lost.append(lambda: _write("stderr", notices.rest()))
     Debugger(backend, client, lambda run_id, text: _write("stderr", f"{text}\n"))
 
 

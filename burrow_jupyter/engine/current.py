@@ -1,8 +1,8 @@
 """What this process runs now: the task, its run, its actor.
 
 In a worker of plain tasks one task runs at a time, so it is one value for the whole
-process and right in threads that user code starts. Actors that run calls side by side
-set a context variable, which threads and coroutines carry with them.
+process. Actors that run calls side by side set a context variable, which coroutines carry
+with them, and so has each thread that belongs to one call (`threads`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import cloudpickle  # noqa: F401  # 25 ms that each worker would pay, paid once 
 from burrow_jupyter.api import context, lifecycle
 from burrow_jupyter.api.refs import DynamicObjectRefGenerator, ObjectRef
 from burrow_jupyter.backends.local import LocalBackend
-from burrow_jupyter.engine import transport
+from burrow_jupyter.engine import threads, transport
 from burrow_jupyter.engine.worker import Worker
 from burrow_jupyter.notebook.displays import Displays
 
@@ -30,6 +30,7 @@ def main(birth: Birth, sock: socket.socket, settings: HeadSettings) -> None:
     worker.wrap_ref = functools.partial(ObjectRef, backend=backend)
     worker.wrap_refs = DynamicObjectRefGenerator
     Displays(worker.output)
+    threads.hand_on()
     context.open_in_worker(backend)
     lifecycle.leave_session_in_forks()
     worker.run()

@@ -38,6 +38,7 @@ class _Wiring:
         self.runs = Runs(shell)
         self.live = Live(shell, self.runs)
         self.output = Output(self.runs, getattr(shell, "kernel", None), self.live)
+        self.runs.on_end.append(self.output.tell_rest)
         self.recorder = Recorder(self.runs, getattr(shell, "kernel", None))
         self.debug = Debug(shell, self.runs, self.output)
         self.runs.hook()

@@ -7,6 +7,7 @@ next cell runs, when nothing has changed for a minute.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -22,10 +23,12 @@ from burrow_jupyter.api.refs import ObjectRef
 from burrow_jupyter.notebook import html, views
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.backends.protocol import Backend
-    from burrow_jupyter.core.messages import Displayed
+    from burrow_jupyter.core.messages import Displayed, Notice
     from burrow_jupyter.notebook.runs import Run, Runs
 
 GRACE_S = 0.15
@@ -63,6 +66,7 @@ class Live:
         self._shell = shell
         self._runs = runs
         self._kernel: Any = getattr(shell, "kernel", None)
+        self._streams = (sys.stdout, sys.stderr)
         self._shown: list[_Shown] = []
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -210,9 +214,9 @@ class Live:
             return
         self._follow(_Shown(views.StripView(run), run.session, run))
 
-    def show_bars(self, run: Run) -> views.BarsView:
-        """Show a place for progress bars under the cell of a run."""
-        view = views.BarsView(run)
+    def show_bars(self, run: Run, log: Callable[[str], None]) -> views.BarsView:
+        """Show a place for progress bars under the cell of a run; `log` takes those that ended."""
+        view = views.BarsView(run, log)
         shown = _Shown(view, run.session, run)
         shown.last = {"text/plain": "", "text/html": ""}
         self._begin(shown, run)
@@ -230,6 +234,7 @@ class Live:
             return
 
         def send(place: Run) -> None:
+            self._let_text_go()
             # As with our own: an update is found by its id, and heard from the latest cell.
             kind, parent = "display_data", place.parent
             if display.update:
@@ -238,10 +243,10 @@ class Live:
 
         self._runs.deliver(run, send)
 
-    def show_failures(self, run: Run, text: str) -> views.FailuresView:
+    def show_failures(self, run: Run, notice: Notice) -> views.FailuresView:
         """Show a place for failures of a run beyond the first."""
         view = views.FailuresView(run)
-        view.add(text)
+        view.add(notice)
         shown = _Shown(view, run.session, run)
         shown.last = view.bundle()
         self._begin(shown, run)
@@ -250,9 +255,21 @@ class Live:
 
     def _begin(self, shown: _Shown, run: Run) -> None:
         """Show a view under the cell of a run, as it is when it is heard."""
-        self._runs.deliver(
-            run, lambda place: self._publish(shown, shown.last, "display_data", place.parent)
-        )
+
+        def send(place: Run) -> None:
+            self._let_text_go()
+            self._publish(shown, shown.last, "display_data", place.parent)
+
+        self._runs.deliver(run, send)
+
+    def _let_text_go(self) -> None:
+        """Publish what was printed so far: the kernel collects text for a while.
+
+        Done as late as that which follows it is published, for text may be held until then, too.
+        """
+        for stream in self._streams:
+            with contextlib.suppress(OSError, ValueError):  # not the kernel's own, and closed
+                stream.flush()
 
     def _strip_is_due(self, shown: _Shown) -> bool:
         view = shown.view

@@ -12,15 +12,18 @@ lives.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from burrow_jupyter.api import notices
 from burrow_jupyter.core.messages import DISPLAY, Displayed
 
 if TYPE_CHECKING:
+    from burrow_jupyter.core.messages import Notice
     from burrow_jupyter.notebook.live import Live
     from burrow_jupyter.notebook.runs import Run, Runs
     from burrow_jupyter.notebook.views import BarsView, FailuresView, Writer
@@ -30,8 +33,6 @@ SHOWN_MAX_CHARS = 300_000
 """Of the output of one run that is shown under its cell."""
 DISPLAYED_MAX_BYTES = 50_000_000
 """Of rich displays of one run that are shown under its cell; updates count as well."""
-RUNS_REMEMBERED = 1_000
-"""Of which it is known that a failure was told."""
 LOG_MAX_BYTES = 200_000_000
 """Of the output of one run that is kept at all."""
 
@@ -49,6 +50,7 @@ class Output:
         self._live = live
         self._bars: dict[int, BarsView] = {}  # by run
         self._failures: dict[int, FailuresView | None] = {}  # by run; `None`: one was told
+        self._notices = notices.Notices()
         self._kernel = kernel
         self._streams = {"stdout": sys.stdout, "stderr": sys.stderr}
         self.folder: Path | None = None
@@ -60,6 +62,7 @@ class Output:
         self.folder = Path(folder) if folder and self._kernel is not None else None
         client.on_printed = self._printed
         client.on_notice = self._noticed
+        client.on_lost.append(self.tell_rest)
 
     def _printed(self, message: Any) -> None:
         run = self._runs.find(message.run_id)
@@ -84,8 +87,6 @@ class Output:
         self._log(run, plain)
         run.displayed += size
         if run.displayed <= DISPLAYED_MAX_BYTES:
-            for stream in self._streams.values():
-                stream.flush()  # the kernel collects text for a while
             self._live.show(run, display)
         elif run.displayed - size <= DISPLAYED_MAX_BYTES:
             limit = f"{DISPLAYED_MAX_BYTES / 1e6:g} MB"
@@ -100,32 +101,38 @@ class Output:
         if bars is None or bars.final:
             if "\r" not in text.replace("\r\n", ""):
                 return text
-            bars = self._bars[run.id] = self._live.show_bars(run)
+            log = functools.partial(self._log, run)
+            bars = self._bars[run.id] = self._live.show_bars(run, log)
             for old in [i for i, view in self._bars.items() if view.final]:
                 del self._bars[old]
         elif "\r" not in text and not bars.rewrites(writer):
             return text
         return bars.feed(writer, text)
 
-    def _noticed(self, message: Any) -> None:
+    def _noticed(self, message: Notice) -> None:
         run = self._runs.find(message.run_id)
-        if run is None or self._kernel is None:
-            self.write(run, "stderr", f"{message.text}\n")
+        if run is None or self._kernel is None or not notices.is_failure(message):
+            said = self._notices.say(message)
+            if said:
+                self.write(run, "stderr", said)
             return
         # The first is told in full; hundreds of the same kind are one line.
         told = self._failures.get(run.id)
         if run.id not in self._failures:
             self._failures[run.id] = None
-            where = message.traceback.rstrip().removesuffix(message.text.partition(": ")[2])
-            self.write(run, "stderr", f"{message.text}\n{where.rstrip()}\n".replace("\n\n", "\n"))
+            self.write(run, "stderr", notices.in_full(message))
         elif told is None or told.final:
-            for stream in self._streams.values():
-                stream.flush()  # as above: the first stands before the others
-            self._failures[run.id] = self._live.show_failures(run, message.text)
+            self._failures[run.id] = self._live.show_failures(run, message)
         else:
-            told.add(message.text)
-        while len(self._failures) > RUNS_REMEMBERED:
+            told.add(message)
+        while len(self._failures) > notices.RUNS_REMEMBERED:
             del self._failures[next(iter(self._failures))]
+
+    def tell_rest(self, run: Run | None = None) -> None:
+        """Say how many have failed of which nothing was said: a cell, or the session, ends."""
+        said = self._notices.rest()
+        if said:
+            self.write(None, "stderr", said)
 
     def write(self, run: Run | None, name: str, text: str) -> None:
         """Write text under the cell of a run; without one, where the notebook prints now."""

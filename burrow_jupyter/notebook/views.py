@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import actors, refs
+from burrow_jupyter.api.notices import FailureCounts
 from burrow_jupyter.core.limits import IDS_MAX
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.core.messages import Notice
     from burrow_jupyter.notebook.runs import Run
 
 Bundle = dict[str, Any]
@@ -35,7 +38,12 @@ HTML_MAX = 200_000
 LIST_VALUES = 10
 LIST_VALUE_CHARS = 60
 ACTORS_SHOWN = 12
-FAILURES_NAMED = 5
+BARS_SHOWN = 100
+"""Of one run; the whole place is sent again whenever one of them moves."""
+BARS_KEPT = 1_000
+"""Of which the task is still in the line, so that it may rewrite it."""
+BAR_MAX_CHARS = 1_000
+"""A line longer than that is text like any other, whatever it rewrites."""
 STRIP_AFTER_S = 0.5
 """A cell whose tasks take longer gets a line of its own."""
 SHORT_TASK_S = 30e-6
@@ -401,28 +409,86 @@ def _overwritten(line: str) -> str:
 
 
 class BarsView(View):
-    """Progress bars that tasks print: a line each, rewritten as the task rewrites it."""
+    """Progress bars that tasks print: a line each, rewritten as the task rewrites it.
 
-    def __init__(self, run: Run) -> None:
-        """Hold the bars of one run."""
+    Some are shown, a bounded number is kept, and each goes to the run's log as it was when its
+    task went on to the line below, or when it is kept no longer.
+    """
+
+    def __init__(self, run: Run, log: Callable[[str], None]) -> None:
+        """Args:
+        run: whose bars they are.
+        log: takes lines for the run's log.
+        """
         self._run = run
+        self._log = log
         self._bars: dict[tuple[Writer, int], str] = {}  # by writer and number of its bar
         self._numbers: dict[Writer, int] = {}
+        self._unlogged: dict[tuple[Writer, int], None] = {}  # rewritten since they were logged
+        self._gone = 0
+        self._lock = threading.Lock()
+        """One thread feeds, and another one looks."""
 
     def feed(self, writer: Writer, text: str) -> str:
         """Take text of a stream that rewrites its line; return what is no bar, to be printed."""
+        with self._lock:
+            printed = self._rewrite(writer, text)
+            at = self._numbers.get(writer, 0)
+            self._log_bars([key for key in self._unlogged if key[0] == writer and key[1] < at])
+            self._trim()
+        return printed
+
+    def _rewrite(self, writer: Writer, text: str) -> str:
         printed = []
         for line, move in _MOVES.findall(text.replace("\r\n", "\n")):
             number = self._numbers.get(writer, 0)
-            bar = self._bars.get((writer, number))
+            key = (writer, number)
+            bar = self._bars.get(key)
             if "\r" in line or (bar is not None and line and (bar.strip() or move == _UP)):
-                self._bars[writer, number] = _overwritten((bar or "") + line)
+                shown = _overwritten((bar or "") + line)
+                if len(shown) > BAR_MAX_CHARS:
+                    self._bars.pop(key, None)
+                    self._unlogged.pop(key, None)
+                    printed.append(shown + move.replace(_UP, ""))
+                    continue
+                self._bars[key] = shown
+                self._unlogged[key] = None
             elif bar is None or line:  # also where a bar was that has wiped itself out
                 printed.append(line + move.replace(_UP, ""))
                 continue
             if move:
                 self._numbers[writer] = max(0, number + (-1 if move == _UP else 1))
         return "".join(printed)
+
+    def _trim(self) -> None:
+        """Let go of the oldest that have ended, and of others only if there are very many."""
+        if len(self._bars) <= BARS_SHOWN:
+            return
+        numbers = self._numbers
+        ended = [key for key in self._bars if key[1] < numbers.get(key[0], 0)]
+        drop = ended[: max(0, self._visible() - BARS_SHOWN)]
+        more = len(self._bars) - len(drop) - BARS_KEPT
+        if more > 0:
+            dropped = set(drop)
+            drop += [key for key in self._bars if key not in dropped][:more]
+        if not drop:
+            return
+        self._log_bars([key for key in drop if key in self._unlogged])
+        for key in drop:
+            self._gone += bool(self._bars.pop(key).strip())
+        writers = {writer for writer, _ in self._bars}
+        for writer in {writer for writer, _ in drop} - writers:
+            numbers.pop(writer, None)
+
+    def _visible(self) -> int:
+        return sum(bool(bar.strip()) for bar in self._bars.values())
+
+    def _log_bars(self, keys: list[tuple[Writer, int]]) -> None:
+        for key in keys:
+            del self._unlogged[key]
+        lines = [bar.rstrip() for key in keys if (bar := self._bars[key]).strip()]
+        if lines:
+            self._log("\n".join([*lines, ""]))
 
     def rewrites(self, writer: Writer) -> bool:
         """Say whether a stream's line is a bar that is not ended."""
@@ -433,6 +499,9 @@ class BarsView(View):
         active = self._run.active
         rows = backend.ask("describe runs", [self._run.id])
         self.final = bool(rows) and not (active or rows[0]["running"] or rows[0]["ready"])
+        if self.final:
+            with self._lock:
+                self._log_bars(list(self._unlogged))
 
     def lost(self) -> None:
         """Nobody rewrites them any more."""
@@ -440,7 +509,16 @@ class BarsView(View):
 
     def bundle(self) -> Bundle:
         """Return a line a bar; one that its task has wiped out is gone."""
-        text = "\n".join(bar.rstrip() for bar in list(self._bars.values()) if bar.strip())
+        with self._lock:
+            lines = [bar.rstrip() for bar in self._bars.values() if bar.strip()]
+            gone = self._gone
+        hidden = len(lines) - BARS_SHOWN
+        lines = lines[-BARS_SHOWN:]
+        if hidden > 0:
+            lines.append(f"… and {hidden:,} more")
+        if gone:
+            lines.append(f"… and {gone:,} more that have ended: %burrow logs {self._run.number}")
+        text = "\n".join(lines)
         return {"text/plain": text, "text/html": html.view(html.code(text, below=False))}
 
 
@@ -450,20 +528,11 @@ class FailuresView(View):
     def __init__(self, run: Run) -> None:
         """Count for one run."""
         self._run = run
-        self._counts: dict[str, int] = {}  # by function and type
-        self._texts: dict[str, str] = {}  # of those of which all say the same
+        self._counts = FailureCounts()
 
-    def add(self, text: str) -> None:
-        """One more has failed: "name failed: type: what it says"."""
-        text = text.replace(" failed: ", ": ", 1)
-        kind = ": ".join(text.split(": ")[:2])
-        if kind not in self._counts and len(self._counts) >= FAILURES_NAMED:
-            kind = text = "others"
-        if kind not in self._counts:
-            self._texts[kind] = text
-        elif self._texts[kind] != text:
-            self._texts[kind] = f"{kind}: …"
-        self._counts[kind] = self._counts.get(kind, 0) + 1
+    def add(self, notice: Notice) -> None:
+        """One more has failed."""
+        self._counts.add(notice)
 
     def look(self, backend: Backend) -> None:
         """See whether anybody is left who could fail."""
@@ -477,15 +546,9 @@ class FailuresView(View):
 
     def bundle(self) -> Bundle:
         """Return one line for all, the kinds below it where there are several."""
-        counts = [(self._texts[kind], count) for kind, count in list(self._counts.items())]
-        total = sum(count for _, count in counts)
-        head = f"{html.several(total, 'more task')} failed"
-        if len(counts) == 1:
-            head += f" like this: {counts[0][0]}"
-            counts = []
-        lines = [f"{count:,} x {text}" for text, count in counts]
-        shown = [html.line(html.marked("failed", html.words(head))), *map(html.code, lines)]
-        return {"text/plain": "\n".join([head, *lines]), "text/html": html.view(*shown)}
+        head, *kinds = self._counts.lines()
+        shown = [html.line(html.marked("failed", html.words(head))), *map(html.code, kinds)]
+        return {"text/plain": "\n".join([head, *kinds]), "text/html": html.view(*shown)}
 
 
 def view_of(shown: Any, show: Any) -> View | None:

@@ -171,6 +171,38 @@ def test_output_that_cannot_be_written_ends_nobody(tmp_path):
     assert result.stdout == "Zo\\xeb\nshown\n"
 
 
+def test_a_script_tells_the_first_failure_of_a_kind_in_full_and_counts_the_others(tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import burrow\n"
+        "@burrow.remote\n"
+        "def cook(dish): return {}[dish]\n"
+        "@burrow.remote\n"
+        "def wash(dish): return 1 / 0\n"
+        "burrow.init(num_cpus=1)\n"
+        "for n in range(100): cook.remote(n)\n"
+        "for n in range(10): wash.remote(n)\n"
+        "burrow.get(burrow.remote(len).remote('abc'))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    told = done.stderr.splitlines()
+    assert done.returncode == 0
+    assert [line for line in told if " failed: " in line] == [
+        "cook failed: KeyError: 0",
+        "wash failed: ZeroDivisionError: division by zero",
+    ]
+    assert [line.rpartition(", in ")[2] for line in told if "line " in line] == ["cook", "wash"]
+    assert told[-3:] == [
+        "108 more tasks failed",
+        "99 x cook: KeyError: …",
+        "9 x wash: ZeroDivisionError: division by zero",
+    ]
+
+
 def test_a_dead_head_is_an_error_and_not_a_hang():
     burrow.init(num_cpus=1)
     ref = same.remote(1)

@@ -116,13 +116,9 @@ def test_a_plain_interpreter_loads_neither_ipython_nor_the_notebook_layer():
     assert done.stdout == "[]\n"
 
 
-def test_an_ipython_terminal_shows_text():
-    code = (
-        "import burrow\nref = burrow.put('soup')\nref\n"
-        "@burrow.remote\ndef say(): print('from a task')\n\nburrow.get(say.remote())\n"
-        "burrow.shutdown()\n"
-    )
-    done = subprocess.run(
+def in_a_terminal(code: str) -> subprocess.CompletedProcess[str]:
+    """What IPython says where these lines are typed."""
+    return subprocess.run(
         [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor"],
         input=code,
         capture_output=True,
@@ -131,5 +127,28 @@ def test_an_ipython_terminal_shows_text():
         check=True,
     )
 
+
+def test_an_ipython_terminal_shows_text():
+    done = in_a_terminal(
+        "import burrow\nref = burrow.put('soup')\nref\n"
+        "@burrow.remote\ndef say(): print('from a task')\n\nburrow.get(say.remote())\n"
+        "burrow.shutdown()\n"
+    )
+
     assert "ObjectRef: stored\n'soup'" in done.stdout
     assert "from a task" in done.stdout
+
+
+def test_an_ipython_terminal_counts_failures_of_a_cell_beyond_its_first():
+    fails = "for n in range(50): fail.remote(n)\n\nburrow.get(last.remote('abc'))\n"
+
+    done = in_a_terminal(
+        "import burrow; burrow.init(num_cpus=1); last = burrow.remote(len)\n"
+        f"@burrow.remote\ndef fail(n): return {{}}[n]\n\n{fails}{fails}"
+    )
+
+    told = done.stderr.splitlines()
+    assert told.count("fail failed: KeyError: 0") == 2, "once in each cell"
+    assert done.stderr.count(" failed: ") == 2
+    counts = [int(line.split()[0]) for line in told if " failed like this: fail: KeyError" in line]
+    assert sum(counts) == 98

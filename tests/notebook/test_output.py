@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +11,20 @@ import pytest
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
-    from helpers.kernels import Kernel
+    from helpers.kernels import CellRun, Kernel
 
 
 def gate() -> str:
     """A name of a file that no other test makes."""
     return f"gate-{uuid.uuid4().hex}"
+
+
+def log_of(cells: Kernel, run: CellRun) -> list[str]:
+    """The lines of the log of a cell's run."""
+    number = run.reply["content"]["execution_count"]
+    listed = cells.run_ok("%burrow logs").stdout
+    (path,) = [line.split()[-1] for line in listed.splitlines() if f"In[{number}]" in line]
+    return Path(path).read_text().splitlines()
 
 
 SAY = """
@@ -79,6 +88,63 @@ def test_a_thread_keeps_the_run_of_the_cell_that_started_it(cells: Kernel):
 
     wait_until(lambda: first.stdout, 10, "the line")
     assert (first.stdout, second.stdout) == ("thread\n", "")
+
+
+KEEPS_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+
+def speak(path, text, done):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    print(text)
+    burrow.get(say.remote(f"a task of {text}"))
+    Path(done).touch()
+
+@burrow.remote
+class Choir:
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(1)
+    def leave(self, *how):
+        threading.Thread(target=speak, args=how).start()
+    def hand_over(self, *how):
+        self.pool.submit(speak, *how)
+    def wait(self, begun, done):
+        Path(begun).touch()
+        while not os.path.exists(done):
+            time.sleep(0.005)
+"""
+
+
+def test_a_thread_that_outlives_its_call_keeps_the_run_of_that_call(cells: Kernel):
+    cells.run_ok(SAY)
+    cells.run_ok(KEEPS_THREADS)
+    begun, done = gate(), gate()
+    first = cells.run_ok(
+        f"choir = Choir.remote(); burrow.get(choir.leave.remote({begun!r}, 'thread', {done!r}))"
+    )
+    second = cells.run_ok(f"burrow.get(choir.wait.remote({begun!r}, {done!r}))")
+
+    wait_until(lambda: first.stdout.count("\n") == 2, 10, "the lines")
+    assert set(first.stdout.splitlines()) == {"thread", "a task of thread"}
+    assert second.stdout == ""
+
+
+def test_the_thread_of_a_pool_has_the_run_of_the_call_that_it_works_for(cells: Kernel):
+    cells.run_ok(SAY)
+    cells.run_ok(KEEPS_THREADS)
+    begun, done, again = gate(), gate(), gate()
+    first = cells.run_ok(
+        f"choir = Choir.remote(); choir.hand_over.remote({begun!r}, 'first', {done!r})\n"
+        f"burrow.get(choir.wait.remote({begun!r}, {done!r}))"
+    )
+    second = cells.run_ok(
+        f"choir.hand_over.remote({begun!r}, 'second', {again!r})\n"
+        f"burrow.get(choir.wait.remote({begun!r}, {again!r}))"
+    )
+
+    for said, run in (("first", first), ("second", second)):
+        wait_until(lambda run=run: run.stdout.count("\n") == 2, 10, "the lines")
+        assert set(run.stdout.splitlines()) == {said, f"a task of {said}"}
 
 
 def test_asyncio_tasks_keep_their_run(cells: Kernel):
@@ -269,10 +335,7 @@ def test_a_flood_of_output_is_bounded_and_the_log_has_all_of_it(cells: Kernel):
     wait_until(lambda: f"%burrow logs {number}" in run.stdout, 20, "the line that says where")
     assert len(run.stdout) < 400_000
     assert "of very many" in cells.run_ok(f"%burrow logs {number}").stdout
-    listed = cells.run_ok("%burrow logs").stdout
-    (path,) = [line.split()[-1] for line in listed.splitlines() if f"In[{number}]" in line]
-    count = f"print(sum(1 for line in open({path!r})))"
-    wait_until(lambda: cells.run_ok(count).stdout == "200000\n", 20, "the whole log")
+    wait_until(lambda: len(log_of(cells, run)) == 200_000, 20, "the whole log")
 
 
 def test_logs_of_a_cell_that_printed_nothing(cells: Kernel):
@@ -373,6 +436,56 @@ def test_bars_in_bars_move_up_and_down(cells: Kernel):
     wait_until(lambda: run.stdout == "done\n", 10, "the plain line")
 
 
+def test_of_very_many_bars_the_last_ones_show_and_the_log_has_each(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef steps(task):\n"
+        "    for n in range(5_000): print(f'\\r{task} at', end=''); print(f'\\r{task} step {n}')"
+    )
+    run = cells.run_ok("burrow.get([steps.remote(task) for task in range(4)])")
+    number = run.reply["content"]["execution_count"]
+
+    left = f"… and 19,900 more that have ended: %burrow logs {number}"
+    wait_until(lambda: run.displays and left in run.displays[0]["text/plain"], 20, "the count")
+    assert len(run.displays[0]["text/plain"].splitlines()) == 101
+    assert run.stdout == ""
+    expected = [f"{task} step {n}" for task in range(4) for n in range(5_000)]
+    assert sorted(log_of(cells, run)) == sorted(expected)
+
+
+def test_a_bar_that_goes_on_stays_in_view_while_many_others_end(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote(num_cpus=0)\ndef roast(begun, path):\n"
+        "    print('\\rroast 50%', end='', flush=True); Path(begun).touch()\n"
+        "    while not os.path.exists(path): time.sleep(0.005)\n"
+        "    print('\\rroast 100%', end='')\n"
+        "@burrow.remote(num_cpus=0)\ndef steps(begun):\n"
+        "    while not os.path.exists(begun): time.sleep(0.005)\n"
+        "    for n in range(500): print(f'\\rstep {n}')"
+    )
+    begun, door = gate(), gate()
+    run = cells.run_ok(f"both = [roast.remote({begun!r}, {door!r}), steps.remote({begun!r})]")
+    wait_until(
+        lambda: run.displays and "and 401 more" in run.displays[0]["text/plain"], 20, "the steps"
+    )
+    before = run.displays[0]["text/plain"].splitlines()
+
+    cells.run_ok(f"Path({door!r}).touch(); burrow.get(both)")
+
+    wait_until(lambda: "roast 100%" in run.displays[0]["text/plain"], 20, "the full bar")
+    assert "roast 50%" in before
+    wait_until(lambda: "roast 100%" in log_of(cells, run), 20, "its last state in the log")
+    assert sum("roast" in line for line in log_of(cells, run)) == 1
+
+
+def test_a_rewritten_line_that_is_too_long_for_a_bar_is_printed(cells: Kernel):
+    run = cells.run_ok(
+        "burrow.get(burrow.remote(lambda: print('\\r50%', '\\r' + 'x' * 5_000)).remote())"
+    )
+
+    wait_until(lambda: "x" * 5_000 in run.stdout, 10, "the text")
+    assert all("x" not in shown["text/plain"] for shown in run.displays)
+
+
 def test_hundreds_of_failures_are_one_line_more(cells: Kernel):
     run = cells.run_ok(
         "refs = [fail.remote('no salt') for _ in range(300)]; burrow.wait(refs, num_returns=300); del refs"
@@ -406,3 +519,49 @@ def test_failures_that_differ_in_what_they_say_are_one_line_too(cells: Kernel):
         20,
         "all to be counted",
     )
+
+
+def shown_in_the_next_cell(cells: Kernel, launch: str) -> str:
+    """Execute as programs do; return what comes after the end of the cell, in its order.
+
+    The cell is to make the future `last`. Its tasks find the name of a file in `door`, for which
+    the first is to wait.
+    """
+    folder = Path(cells.run_ok("print(os.getcwd(), end='')").stdout)
+    door, done = gate(), gate()
+    run = cells.submit(
+        f"door = {door!r}\n{launch}\n"
+        f"def wait_for_last():\n    burrow.get(last)\n    Path({done!r}).touch()\n"
+        "threading.Thread(target=wait_for_last).start()",
+        allow_stdin=False,
+    )
+    cells.wait(run)
+    (folder / door).touch()
+    wait_until((folder / done).exists, 20, "the last task")
+    after = cells.run_ok("None")
+    found = [m for m in after.messages if m["msg_type"] in ("stream", "display_data")]
+    return "".join(m["content"].get("text") or m["content"]["data"]["text/plain"] for m in found)
+
+
+def test_programs_get_late_text_and_displays_in_their_order(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef mixed(door):\n    from IPython.display import display\n"
+        "    while not os.path.exists(door): time.sleep(0.005)\n"
+        "    print('1'); display({'text/plain': '2\\n'}, raw=True); print('3')"
+    )
+
+    shown = shown_in_the_next_cell(cells, "last = mixed.remote(door)")
+
+    assert shown == "1\n2\n3\n"
+
+
+def test_programs_get_the_first_late_failure_before_the_count_of_the_others(cells: Kernel):
+    shown = shown_in_the_next_cell(
+        cells,
+        "alone = {'num_cpus': int(burrow.cluster_resources()['CPU'])}\n"
+        "wait_for.options(**alone).remote(door)\n"
+        "for _ in range(5): fail.options(**alone).remote('no salt')\n"
+        "last = square.options(**alone).remote(1)",
+    )
+
+    assert shown.index("fail failed: ") < shown.index(" failed like this: ")
