@@ -177,6 +177,7 @@ class Worker:
     def _set_up(self, setup: messages.Setup) -> None:
         """Call what every worker is to call first; the cell that asked for it hears how it went."""
         self._send()  # this may take long
+        self._follower.go_back()
         now = current.Current(setup.code_id, setup.run_id)
         if setup.run_id:
             now.prefix = f"[worker {os.getpid()}] ".encode()
@@ -199,6 +200,7 @@ class Worker:
                 )
             if not setup.run_id:
                 print(f"a worker could not be set up: {error!r}", file=sys.stderr)  # noqa: T201
+        self._follower.stay()  # what it sets is for all that follows
         self.output.end_of_call(now)
         if setup.run_id:
             self.client.post(messages.Prepared(setup.code_id, setup.run_id, os.getpid(), failure))
@@ -407,6 +409,8 @@ class Worker:
             if self.actor is None and self._modules.edited():
                 self._retire_for_edits(run)
                 return
+            if self.actor is None:
+                self._follower.go_back()
         if run.options_id == self._plain_id and not run.values:
             self._run_plain(run, options)
             return

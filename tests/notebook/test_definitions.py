@@ -241,6 +241,41 @@ def test_workers_follow_directory_path_and_environment(cells: Kernel):
     assert cells.run_ok("burrow.get(here.remote()) == before").text == "True"
 
 
+def test_what_a_task_changes_of_its_surroundings_is_not_there_in_the_next_cell(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef stray(i):\n    os.chdir('/'); sys.path.append('/stray')\n"
+        "    os.environ['STRAY'] = 'yes'; os.environ.pop('HOME', None)\n"
+        "@burrow.remote\ndef here(i):\n"
+        "    return os.getcwd(), '/stray' in sys.path, os.environ.get('STRAY'), os.environ['HOME']\n"
+        "@burrow.remote\nclass Stray:\n    def go(self): os.chdir('/')\n"
+        "    def look(self): return os.getcwd()\nown = Stray.remote()"
+    )
+
+    cells.run_ok("burrow.get([*(stray.remote(i) for i in range(8)), own.go.remote()])")
+
+    assert (
+        cells.run_ok(
+            "set(burrow.get([here.remote(i) for i in range(20)])) == "
+            "{(os.getcwd(), False, None, os.environ['HOME'])}"
+        ).text
+        == "True"
+    )
+    assert cells.run_ok("burrow.get(own.look.remote())").text == "'/'"
+
+
+def test_what_a_cell_for_all_workers_sets_stays(cells: Kernel):
+    cells.run_ok("@burrow.remote\ndef stray(i): os.environ['SALT'] = 'none'")
+    cells.run_ok("%%burrow --all\nimport os\nos.environ['SALT'] = 'fine'")
+
+    cells.run_ok("burrow.get([stray.remote(i) for i in range(8)])")
+
+    salted = "set(burrow.get([salt.remote(i) for i in range(8)]))"
+    cells.run_ok("@burrow.remote\ndef salt(i): return os.environ.get('SALT')")
+    assert cells.run_ok(salted).text == "{'fine'}"
+    cells.run_ok("%%burrow --all\nimport os\ndel os.environ['SALT']")
+    assert cells.run_ok(salted).text == "{None}"
+
+
 def test_what_was_asked_for_the_task_itself_comes_first(cells: Kernel):
     cells.run_ok("@burrow.remote\ndef sauce(): return os.environ.get('SAUCE')")
     cells.run_ok("os.environ['SAUCE'] = 'brown'")
