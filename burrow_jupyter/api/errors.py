@@ -48,7 +48,7 @@ from burrow_jupyter.core.failures import (
     root_of,
 )
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.engine import errors
+from burrow_jupyter.engine import errors, exception_parts
 
 __all__ = ["to_exception"]
 
@@ -250,6 +250,8 @@ def _actor_died(failure: ActorDied, session: int) -> exceptions.ActorDiedError:
 
 def _remote_text(error: UserError, session: int) -> str:
     """Return one line on the task, then the user's frames in it and the message."""
+    if not error.task_id and not error.actor_id:  # it was no task that raised
+        return error.traceback
     about = [f"pid={error.pid}"]
     if error.task_id:
         cell = context.label_of_run(error.run_id)
@@ -492,10 +494,10 @@ def _build(
     extra: dict[str, Any],
 ) -> _Arrived:
     alike = base is not None and isinstance(cause, base)
-    args, state = errors.parts_of(cause) if alike else ((), {})
-    made = errors.make(cls, args)
+    args, state = exception_parts.parts_of(cause) if alike else ((), {})
+    made = exception_parts.make(cls, args)
     assert isinstance(made, _Arrived)
-    errors.restore(made, {k: v for k, v in state.items() if k != "__notes__"})
+    exception_parts.restore(made, {k: v for k, v in state.items() if k != "__notes__"})
     own = made.__dict__
     for fact, value in facts.items():
         if fact not in state and fact not in cls.__dict__:

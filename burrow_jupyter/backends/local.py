@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,7 @@ from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.limits import FUSE_MAX_BYTES
 from burrow_jupyter.core.options import STREAMING, ActorOptions
-from burrow_jupyter.engine import current, seeds, serialization, surroundings
+from burrow_jupyter.engine import current, errors, seeds, serialization, surroundings
 from burrow_jupyter.engine.client import (
     FAILED,
     KNOWN,
@@ -440,7 +441,19 @@ class LocalBackend:
                 values.append(client.value_of(entry))  # noqa: PERF401  # their number is looked at
         except SegmentLostError as lost:
             raise Failed(ObjectLost(ids[len(values)], str(lost))) from None
+        except Exception as error:  # noqa: BLE001  # whatever the user's pickles raise
+            name = self._maker_of(ids[len(values)])
+            raise Failed(errors.capture_unpickling(error, name)) from None
         return values
+
+    def _maker_of(self, object_id: int) -> str:
+        """Return the name of the task that has made an object, "" where that cannot be told."""
+        if threading.get_ident() in self.client.calling:
+            return ""
+        try:
+            return str(self.client.ask("describe tasks", [object_id])[0].get("name", ""))
+        except ConnectionLost:
+            return ""
 
     def ready_among(self, ids: Sequence[int], need: int) -> list[int] | None:
         """Look at what is known here; see `Backend.ready_among`."""

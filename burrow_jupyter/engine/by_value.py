@@ -13,6 +13,8 @@ import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.engine import exception_parts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pickle import PickleBuffer
@@ -41,9 +43,15 @@ def pickler() -> Any:
 
     ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
     first, *others = table.maps  # a map more would cost each look-up a microsecond
+    usual = cloudpickle.Pickler.reducer_override
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
         dispatch_table = ChainMap({**first, **ours}, *others)  # noqa: RUF012  # as pickle looks for it
+
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, BaseException):
+                return exception_parts.reduce(obj)
+            return usual(self, obj)
 
     return Pickler
 

@@ -163,7 +163,12 @@ class _Arrival:
         entry, client = self._entry, self._client
         if entry.state in (VALUE, FAILED):
             with contextlib.suppress(IndexError):  # another thread was faster
-                self._once.pop()()
+                callback = self._once.pop()
+                client.calling.add(get_ident())
+                try:
+                    callback()
+                finally:
+                    client.calling.discard(get_ident())
             return
         client.add_callback(entry, self)
         if entry.state == ANNOUNCED:
@@ -216,6 +221,8 @@ class Client:
         self._reported: set[int] = set()
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
+        self.calling: set[int] = set()
+        """Threads that call back for an entry; one of them reads, so none may ask the head."""
         self._awaited: dict[int, list[Callable[[], None]]] = {}
         """Who is to be called back for an entry, by Python's id of it."""
         self._questions: dict[int, _Question] = {}

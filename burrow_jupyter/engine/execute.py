@@ -66,7 +66,12 @@ def arguments(
         args = list(positional)
         for slot, value in zip(slots, values, strict=True):
             assert value is not None, "the head sends a task when its arguments are there"
-            loaded = client.load(value)
+            try:
+                loaded = client.load(value)
+            except Exception as error:
+                which = f"argument {slot + 1}" if type(slot) is int else f"argument {slot}="
+                errors.mark_unpickling(error, which)
+                raise
             if type(slot) is int:
                 args[slot] = loaded
             else:
@@ -80,10 +85,14 @@ def arguments(
 def _unpacked(packed: Value | None, client: Client | None) -> tuple[Sequence[Any], dict[str, Any]]:
     if packed is None:
         return (), {}
-    if client is not None and (packed.segment or packed.sizes):
-        loaded = client.load(packed)
-    else:
-        loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
+    try:
+        if client is not None and (packed.segment or packed.sizes):
+            loaded = client.load(packed)
+        else:
+            loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
+    except Exception as error:
+        errors.mark_unpickling(error, "an argument")
+        raise
     if len(loaded) > _PLAIN:
         seeds.begin(loaded[_PLAIN])
     return loaded[0], loaded[1]
