@@ -165,6 +165,9 @@ class _Worker:
         """Return a function or class."""
         return self._backend.code(code_id)
 
+    def renew_modules(self) -> None:
+        """Do nothing: the process is the notebook's, which has them as it wants them."""
+
     def keep(self, call: current.Current, error: BaseException) -> bool:
         """Say that frames of failures are not kept: they are in the traceback already."""
         return False

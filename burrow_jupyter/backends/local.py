@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from burrow_jupyter.backends.code import CodeBook
+from burrow_jupyter.backends.code import CodeBook, check_edits_of
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError, ObjectLost, StoreFull
@@ -35,6 +35,7 @@ from burrow_jupyter.engine.client import (
     pieces,
 )
 from burrow_jupyter.engine.direct import Direct
+from burrow_jupyter.engine.modules import local_modules
 from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class LocalBackend:
         self._born = self._place = surroundings.here() if driver else surroundings.NOWHERE
         self._surroundings = 0
         self._runs_cells = False
+        self._modules = local_modules()
+        self._edited = False
+        """Whether local modules had been edited, and not reloaded, when the run began."""
+        self._modules_seen: tuple[int, list[str]] = (0, [])
         self._environment = environment
         self._interned: dict[TaskOptions, int] = {}
         self._next = client.mint.next
@@ -191,6 +196,9 @@ class LocalBackend:
         if deps:
             args = tuple(None if isinstance(a, Ref) else a for a in args)
             kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
+        if self._edited and not plain:
+            named = {f"argument {at + 1} of {name}": value for at, value in enumerate(args)}
+            check_edits_of(named | {f"argument {k}= of {name}": v for k, v in kwargs.items()})
         try:
             if plain:
                 return _dump_plain((args, kwargs), self.client.writer), deps, slots
@@ -415,6 +423,10 @@ class LocalBackend:
 
     def put(self, value: Any) -> int:
         """Store a value; see `Backend.put`."""
+        if self._runs_cells and not self._modules.looked:  # a cell that only puts is no run
+            self._look_for_edits()
+        if self._edited:
+            check_edits_of({"the value given to put()": value})
         try:
             return self.client.put(value)
         except Ended as ended:
@@ -564,9 +576,19 @@ class LocalBackend:
         """Make a run known; return its id."""
         run_id = self._next()
         self._runs_cells = True
+        self._look_for_edits()
         surroundings = self._follow()
         self.client.post(messages.DefineRun(run_id, label, cell_id, message_id, surroundings))
         return run_id
+
+    def _look_for_edits(self) -> None:
+        """Look once a run whether modules were edited; actors look whether they have older ones."""
+        edited = self._modules.edited()
+        self._edited = bool(edited)
+        seen = self._modules.changes, edited
+        if seen != self._modules_seen:
+            self._modules_seen = seen
+            self.client.post(messages.ModulesEdited())
 
     def _follow(self) -> int:
         """Make known where this process is, if that has changed since the last run."""

@@ -6,6 +6,7 @@ for an explanation, and what is compared to find changes are pickled alike.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import sys
@@ -65,6 +66,27 @@ def dumps(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = No
     with io.BytesIO() as file:
         pickler()(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+def modules_of(value: Any) -> set[str]:
+    """Return the modules of the classes and functions that a pickle of the value names.
+
+    As far as it can be pickled: what fails is told when it is sent.
+    """
+    found: set[str] = set()
+
+    class Looker(pickler()):  # type: ignore[misc]  # as above
+        """Sees each object on its way."""
+
+        def persistent_id(self, obj: Any) -> None:
+            if isinstance(obj, types.ModuleType):
+                found.add(obj.__name__)
+            elif isinstance(obj, type | types.FunctionType):
+                found.add(obj.__module__)
+
+    with contextlib.suppress(Exception):
+        Looker(io.BytesIO(), protocol=5, buffer_callback=lambda buffer: False).dump(value)
+    return found
 
 
 def _reduce_cached(cached: Any) -> Any:

@@ -286,6 +286,7 @@ class Client:
             messages.BecomeActor: self.inbox.append,
             messages.Exit: self.inbox.append,
             messages.Surroundings: self.inbox.append,
+            messages.ModulesEdited: self.inbox.append,
             messages.Setup: self.inbox.append,
             messages.Code: self._on_urgent,
             messages.Options: self._on_urgent,

@@ -171,6 +171,7 @@ class Call:
         if name == messages.APPLY:
             return lambda function, *args, **kwargs: function(actor, *args, **kwargs)
         if name == messages.UPGRADE:
+            self._worker.renew_modules()
             cls = self._worker.code(self.run_message.code_id)
             return lambda: upgrade(actor, cls)
         method: Callable[..., Any] = getattr(actor, name)

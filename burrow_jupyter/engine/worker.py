@@ -104,8 +104,10 @@ class Worker:
         self.wrap_refs: Callable[[list[Any]], Any] = list
         """Makes what user code sees as the refs of a generator, likewise."""
         self._follower = Follower()
-        self._modules = local_modules()
+        self.modules = local_modules()
         self._run_id = 0
+        self._is_older = False
+        """Whether the head knows of this actor that it has modules that were edited since."""
         self._title = 0
         self._plain_id = 0
         """The last options, if calls that have them are plain ones."""
@@ -152,6 +154,8 @@ class Worker:
                     self._follower.follow(message)
                 elif kind is messages.Setup:
                     self._set_up(message)
+                elif kind is messages.ModulesEdited:
+                    self._look_for_edits()
                 elif kind is messages.Exit:
                     break
             self._finish()
@@ -394,6 +398,9 @@ class Worker:
             return
         options = self._options[run.options_id]
         if self._side_by_side is not None:
+            if run.run_id != self._run_id:
+                self._run_id = run.run_id
+                self._look_for_edits()
             self._side_by_side.submit(run, options)
             if self._cancelled_early == run.task_id:
                 self._side_by_side.interrupt(run.task_id)
@@ -406,10 +413,12 @@ class Worker:
         if run.run_id != self._run_id:
             self._run_id = run.run_id
             self.debugging.forget()
-            if self.actor is None and self._modules.edited():
+            if self.actor is not None:
+                self._look_for_edits()
+            elif self.modules.edited():
                 self._retire_for_edits(run)
                 return
-            if self.actor is None:
+            else:
                 self._follower.go_back()
         if run.options_id == self._plain_id and not run.values:
             self._run_plain(run, options)
@@ -444,7 +453,7 @@ class Worker:
                 self._exiting = True
         if not self.client.inbox or self.output.written or self._next_run() != run.run_id:
             # Between short tasks of one cell nobody could tell whose C code has written what.
-            self._modules.note()
+            self.modules.note()
             self.output.end_of_call(now)
         if self.actor is None and len(done.values) == 1:
             self._keep_made(run.task_id, done.values[0])
@@ -509,6 +518,27 @@ class Worker:
         self.client.post(messages.Returned([run.task_id]))
         self._send()
         self._exiting = True
+
+    def _look_for_edits(self) -> None:
+        """Tell the head if the actor has begun, or ceased, to have modules older than their files."""
+        is_older = self.actor is not None and bool(self.modules.edited())
+        if is_older != self._is_older:
+            self._is_older = is_older
+            self.client.post(messages.ModulesEdited(current.facts.actor_id, is_older))
+            self.client.flush()
+
+    def renew_modules(self) -> None:
+        """Load the actor's edited modules anew, and with them the code that was made of them.
+
+        Raises:
+            RuntimeError: one cannot be reloaded.
+        """
+        if self.modules.edited():
+            try:
+                self.modules.reload()
+            finally:
+                self._codes.clear()
+                self._look_for_edits()
 
     def _attempt(self, call: Call) -> messages.Done:
         failed = call.prepare()
@@ -601,7 +631,7 @@ class Worker:
         self.debugging.end_of_call(now)
         output = self.output
         if not self.client.inbox or output.written or self._next_run() != run.run_id:
-            self._modules.note()
+            self.modules.note()
             output.end_of_call(now)
         if call is None:
             self._keep_made(task_id, data)
@@ -766,6 +796,7 @@ class Worker:
         finally:
             self._in_user = False
             current.set_process_wide(current.NOTHING)
+        self.modules.note()
         text = repr_of(self.actor) if failure is None else ""
         self.client.post(messages.ActorReady(message.actor_id, failure, text))
         self._send()
