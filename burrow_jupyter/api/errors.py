@@ -291,13 +291,14 @@ def _steps_text(steps: list[tuple[str, int]]) -> str:
 def _task_error(failure: UserError | Upstream, session: int) -> BaseException:
     root = root_of(failure)
     steps = _few(_steps(failure))
+    notes: list[str] = []
     if isinstance(root, UserError):
         loaded = errors.load_error(root.pickled)
         ended = _ended(root, loaded, session)
         if ended is None:
             cause = loaded if loaded is not None else Exception(f"{root.type_name}: {root.message}")
             name, message = root.type_name, root.message
-            text = _remote_text(root, session)
+            text, notes = _without_notes(_remote_text(root, session), root.notes)
             facts = {
                 "function_name": root.function,
                 "task_id": _hex(root.task_id, session),
@@ -321,13 +322,23 @@ def _task_error(failure: UserError | Upstream, session: int) -> BaseException:
     text = _steps_text(steps) + text
     facts["traceback_str"] = text
     first = message.splitlines()[0] if message else ""
-    extra = {
+    extra: dict[str, Any] = {
         errors.FAILURE: failure,
         _SESSION: session,
         _TEXT: text,
         _HEADLINE: first[: exceptions.HEADLINE_MAX_CHARS],
     }
+    if notes:
+        extra["__notes__"] = notes
     return _both(cause, name, facts, extra)
+
+
+def _without_notes(text: str, notes: list[str]) -> tuple[str, list[str]]:
+    """Take the notes off the end of a text: whoever shows an exception shows them after it."""
+    end = "\n" + "\n".join(notes)
+    if notes and text.endswith(end):
+        return text.removesuffix(end), list(notes)
+    return text, []
 
 
 def _ended(
@@ -395,8 +406,8 @@ def _again(
     for function, task_id in reversed(steps):
         root = Upstream(function, task_id, root)
     error = to_exception(root, session)
-    for note in notes:
-        error.add_note(note)
+    if notes:
+        error.__notes__ = notes  # those of the original among them
     return error
 
 
@@ -505,4 +516,8 @@ def _build(
     own.update(extra)
     own[errors.CAUSE] = cause
     made.args = (cause,)
+    # To be looked at, not to be shown: the text has it already, with its frames.
+    before = exception_parts.link(cause, "__cause__") or exception_parts.link(cause, "__context__")
+    object.__setattr__(made, "__context__", before)
+    object.__setattr__(made, "__suppress_context__", True)
     return made

@@ -28,6 +28,7 @@ class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=Fal
     attempt: int = 1
     contained: list[int] = []  # refs and actor handles that the exception holds
     run_id: int = 0  # that has launched the task
+    notes: list[str] = []  # that were added to the exception; also at the end of the traceback
 
 
 class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=False):

@@ -219,6 +219,16 @@ def place_of(frame: traceback.FrameSummary) -> str:
     return f"{label_of(frame.filename) or frame.filename}, line {frame.lineno}"
 
 
+def place_of_generator(items: UserValue) -> str:
+    """Return where a generator, also an asynchronous one, stands; "" for anything else."""
+    for name in ("gi_frame", "ag_frame"):
+        frame = getattr(items, name, None)
+        if frame is not None and not is_own(frame):
+            code = frame.f_code
+            return place_of(traceback.FrameSummary(code.co_filename, frame.f_lineno, code.co_name))
+    return ""
+
+
 def format_frames(frames: list[traceback.FrameSummary]) -> str:
     """Return frames as a traceback shows them, two lines each; long ones shortened.
 
@@ -279,11 +289,16 @@ def format_stack(frame: FrameType) -> str:
     return format_frames(list(traceback.StackSummary.extract(reversed(frames)))).rstrip()
 
 
-def _notes_of(error: BaseException) -> str:
+def notes_of(error: BaseException) -> list[str]:
+    """Return the notes that were added to an exception, as texts."""
     notes = exception_parts.own(error).get("__notes__")
     if not isinstance(notes, list):
-        return ""
-    return "".join(f"{note if isinstance(note, str) else repr_of(note)}\n" for note in notes)
+        return []
+    return [note if isinstance(note, str) else repr_of(note) for note in notes]
+
+
+def _note_lines(error: BaseException) -> str:
+    return "".join(f"{note}\n" for note in notes_of(error))
 
 
 def _last_lines(error: BaseException) -> str:
@@ -294,7 +309,9 @@ def _last_lines(error: BaseException) -> str:
         return text if text.endswith("\n") else text + "\n"
     message = text_of(error)
     name = name_of(type(error))
-    return f"{name}: {message}\n{_notes_of(error)}" if message else f"{name}\n{_notes_of(error)}"
+    return (
+        f"{name}: {message}\n{_note_lines(error)}" if message else f"{name}\n{_note_lines(error)}"
+    )
 
 
 def _one(error: BaseException, depth: int) -> str:
@@ -302,7 +319,7 @@ def _one(error: BaseException, depth: int) -> str:
     frames = format_frames(user_frames(exception_parts.link(error, "__traceback__")))
     if FAILURE in exception_parts.own(error):
         # It came from another task: its text already has that task's frames and message.
-        return f"{frames}{text_of(error)}\n"
+        return f"{frames}{text_of(error)}\n{_note_lines(error)}"
     text = frames + _last_lines(error)
     if isinstance(error, BaseExceptionGroup):
         members = error.exceptions
@@ -630,6 +647,7 @@ def capture(
         actor_repr=actor_repr[:REPR_MAX_CHARS],
         attempt=attempt,
         run_id=run_id,
+        notes=notes_of(exc),
     )
 
 

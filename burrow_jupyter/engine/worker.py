@@ -686,11 +686,14 @@ class Worker:
 
     def quit(self, error: SystemExit) -> None:
         """The user's code called `sys.exit`: the worker ends, which the head takes for a crash."""
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            with contextlib.suppress(Exception):
+                print(code, file=sys.stderr)  # noqa: T201  # as Python does with a reason
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
         self.client.flush()
-        code = error.code
         os._exit(code if isinstance(code, int) else int(code is not None))
 
     def _end_task(self, done: messages.Done, *, flush: bool = False) -> None:
