@@ -494,6 +494,10 @@ class ActorHandle:
         is one, is called then, to bring the state in line; should it raise, the actor stays
         what it was. A restart makes the actor of the new class.
 
+        Modules of the user's that were edited are loaded anew in its process first, as
+        `importlib.reload` does: objects that it has of their classes stay what they are. Should
+        one of them not load, the ref raises RuntimeError.
+
         Args:
             cls: what to move it to; by default the class of its name that was last defined.
 

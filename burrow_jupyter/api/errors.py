@@ -48,7 +48,7 @@ from burrow_jupyter.core.failures import (
     root_of,
 )
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.engine import errors
+from burrow_jupyter.engine import errors, exception_parts
 
 __all__ = ["to_exception"]
 
@@ -250,6 +250,8 @@ def _actor_died(failure: ActorDied, session: int) -> exceptions.ActorDiedError:
 
 def _remote_text(error: UserError, session: int) -> str:
     """Return one line on the task, then the user's frames in it and the message."""
+    if not error.task_id and not error.actor_id:  # it was no task that raised
+        return error.traceback
     about = [f"pid={error.pid}"]
     if error.task_id:
         cell = context.label_of_run(error.run_id)
@@ -289,13 +291,14 @@ def _steps_text(steps: list[tuple[str, int]]) -> str:
 def _task_error(failure: UserError | Upstream, session: int) -> BaseException:
     root = root_of(failure)
     steps = _few(_steps(failure))
+    notes: list[str] = []
     if isinstance(root, UserError):
         loaded = errors.load_error(root.pickled)
         ended = _ended(root, loaded, session)
         if ended is None:
             cause = loaded if loaded is not None else Exception(f"{root.type_name}: {root.message}")
             name, message = root.type_name, root.message
-            text = _remote_text(root, session)
+            text, notes = _without_notes(_remote_text(root, session), root.notes)
             facts = {
                 "function_name": root.function,
                 "task_id": _hex(root.task_id, session),
@@ -319,13 +322,23 @@ def _task_error(failure: UserError | Upstream, session: int) -> BaseException:
     text = _steps_text(steps) + text
     facts["traceback_str"] = text
     first = message.splitlines()[0] if message else ""
-    extra = {
+    extra: dict[str, Any] = {
         errors.FAILURE: failure,
         _SESSION: session,
         _TEXT: text,
         _HEADLINE: first[: exceptions.HEADLINE_MAX_CHARS],
     }
+    if notes:
+        extra["__notes__"] = notes
     return _both(cause, name, facts, extra)
+
+
+def _without_notes(text: str, notes: list[str]) -> tuple[str, list[str]]:
+    """Take the notes off the end of a text: whoever shows an exception shows them after it."""
+    end = "\n" + "\n".join(notes)
+    if notes and text.endswith(end):
+        return text.removesuffix(end), list(notes)
+    return text, []
 
 
 def _ended(
@@ -393,8 +406,8 @@ def _again(
     for function, task_id in reversed(steps):
         root = Upstream(function, task_id, root)
     error = to_exception(root, session)
-    for note in notes:
-        error.add_note(note)
+    if notes:
+        error.__notes__ = notes  # those of the original among them
     return error
 
 
@@ -492,10 +505,10 @@ def _build(
     extra: dict[str, Any],
 ) -> _Arrived:
     alike = base is not None and isinstance(cause, base)
-    args, state = errors.parts_of(cause) if alike else ((), {})
-    made = errors.make(cls, args)
+    args, state = exception_parts.parts_of(cause) if alike else ((), {})
+    made = exception_parts.make(cls, args)
     assert isinstance(made, _Arrived)
-    errors.restore(made, {k: v for k, v in state.items() if k != "__notes__"})
+    exception_parts.restore(made, {k: v for k, v in state.items() if k != "__notes__"})
     own = made.__dict__
     for fact, value in facts.items():
         if fact not in state and fact not in cls.__dict__:
@@ -503,4 +516,8 @@ def _build(
     own.update(extra)
     own[errors.CAUSE] = cause
     made.args = (cause,)
+    # To be looked at, not to be shown: the text has it already, with its frames.
+    before = exception_parts.link(cause, "__cause__") or exception_parts.link(cause, "__context__")
+    object.__setattr__(made, "__context__", before)
+    object.__setattr__(made, "__suppress_context__", True)
     return made

@@ -1,4 +1,4 @@
-"""Pickles of functions and classes, and the errors for those that cannot be sent."""
+"""Pickles of functions and classes, and the errors for what cannot be sent, or would be a mix."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.backends.protocol import Ended
 from burrow_jupyter.core import limits
-from burrow_jupyter.engine import errors, serialization, sources
+from burrow_jupyter.engine import by_value, errors, serialization, sources
 from burrow_jupyter.engine.modules import local_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.engine.store.segments import SegmentWriter
@@ -73,11 +73,31 @@ class CodeBook:
 
 
 def _check_edits(name: str, data: bytes) -> None:
+    def is_used(module: str) -> bool:
+        named = module.encode()
+        return b"\x8c" + bytes([len(named)]) + named in data  # a short string, as pickle writes it
+
+    _refuse_edited(name, is_used)
+
+
+def check_edits_of(values: Mapping[str, Any]) -> None:
+    """Refuse values with classes or functions of modules that were edited since.
+
+    Args:
+        values: the values, by what they are called: "argument 1 of f".
+
+    Raises:
+        RuntimeError: workers would run other code for one of them than this process.
+    """
+    for name, value in values.items():
+        _refuse_edited(name, by_value.modules_of(value).__contains__)
+
+
+def _refuse_edited(name: str, is_used: Callable[[str], bool]) -> None:
     modules = local_modules()
     for edited in modules.edited():
         for module in (edited, *modules.users_of(edited)):
-            named = module.encode()
-            if b"\x8c" + bytes([len(named)]) + named in data:  # a short string, as pickle writes it
+            if is_used(module):
                 link = "" if module == edited else f"which uses {edited}, "
                 msg = (
                     f"{name} uses {module}, {link}and {edited} was edited after this notebook "

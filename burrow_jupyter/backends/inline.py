@@ -165,6 +165,9 @@ class _Worker:
         """Return a function or class."""
         return self._backend.code(code_id)
 
+    def renew_modules(self) -> None:
+        """Do nothing: the process is the notebook's, which has them as it wants them."""
+
     def keep(self, call: current.Current, error: BaseException) -> bool:
         """Say that frames of failures are not kept: they are in the traceback already."""
         return False
@@ -708,7 +711,15 @@ class InlineBackend:
                 known.asked = True
                 raise Failed(known.failure)
             found.append(known)
-        return [load(known.value) for known in found if known.value is not None]
+        values: list[Any] = []
+        try:
+            for known in found:
+                assert known.value is not None, "what has not failed has a value"
+                values.append(load(known.value))
+        except Exception as error:  # noqa: BLE001  # whatever the user's pickles raise
+            row = self._ledger.task(found[len(values)].task_id) or {}
+            raise Failed(errors.capture_unpickling(error, row.get("name", ""))) from None
+        return values
 
     def ready_among(self, ids: Sequence[int], need: int) -> list[int] | None:
         """Say that all are; see `Backend.ready_among`."""

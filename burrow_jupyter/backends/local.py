@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from burrow_jupyter.backends.code import CodeBook
+from burrow_jupyter.backends.code import CodeBook, check_edits_of
 from burrow_jupyter.backends.protocol import OLD_SESSION, Ended, Failed
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import EngineError, ObjectLost, StoreFull
@@ -21,7 +22,7 @@ from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.limits import FUSE_MAX_BYTES
 from burrow_jupyter.core.options import STREAMING, ActorOptions
-from burrow_jupyter.engine import current, seeds, serialization, surroundings
+from burrow_jupyter.engine import current, errors, seeds, serialization, surroundings
 from burrow_jupyter.engine.client import (
     FAILED,
     KNOWN,
@@ -34,6 +35,7 @@ from burrow_jupyter.engine.client import (
     pieces,
 )
 from burrow_jupyter.engine.direct import Direct
+from burrow_jupyter.engine.modules import local_modules
 from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
@@ -89,6 +91,10 @@ class LocalBackend:
         self._born = self._place = surroundings.here() if driver else surroundings.NOWHERE
         self._surroundings = 0
         self._runs_cells = False
+        self._modules = local_modules()
+        self._edited = False
+        """Whether local modules had been edited, and not reloaded, when the run began."""
+        self._modules_seen: tuple[int, list[str]] = (0, [])
         self._environment = environment
         self._interned: dict[TaskOptions, int] = {}
         self._next = client.mint.next
@@ -192,6 +198,9 @@ class LocalBackend:
         if deps:
             args = tuple(None if isinstance(a, Ref) else a for a in args)
             kwargs = {k: v for k, v in kwargs.items() if not isinstance(v, Ref)}
+        if self._edited and not plain:
+            named = {f"argument {at + 1} of {name}": value for at, value in enumerate(args)}
+            check_edits_of(named | {f"argument {k}= of {name}": v for k, v in kwargs.items()})
         try:
             if plain:
                 return _dump_plain((args, kwargs), self.client.writer), deps, slots
@@ -419,6 +428,10 @@ class LocalBackend:
 
     def put(self, value: Any) -> int:
         """Store a value; see `Backend.put`."""
+        if self._runs_cells and not self._modules.looked:  # a cell that only puts is no run
+            self._look_for_edits()
+        if self._edited:
+            check_edits_of({"the value given to put()": value})
         try:
             return self.client.put(value)
         except Ended as ended:
@@ -445,7 +458,19 @@ class LocalBackend:
                 values.append(client.value_of(entry))  # noqa: PERF401  # their number is looked at
         except SegmentLostError as lost:
             raise Failed(ObjectLost(ids[len(values)], str(lost))) from None
+        except Exception as error:  # noqa: BLE001  # whatever the user's pickles raise
+            name = self._maker_of(ids[len(values)])
+            raise Failed(errors.capture_unpickling(error, name)) from None
         return values
+
+    def _maker_of(self, object_id: int) -> str:
+        """Return the name of the task that has made an object, "" where that cannot be told."""
+        if threading.get_ident() in self.client.calling:
+            return ""
+        try:
+            return str(self.client.ask("describe tasks", [object_id])[0].get("name", ""))
+        except ConnectionLost:
+            return ""
 
     def ready_among(self, ids: Sequence[int], need: int) -> list[int] | None:
         """Look at what is known here; see `Backend.ready_among`."""
@@ -556,9 +581,19 @@ class LocalBackend:
         """Make a run known; return its id."""
         run_id = self._next()
         self._runs_cells = True
+        self._look_for_edits()
         surroundings = self._follow()
         self.client.post(messages.DefineRun(run_id, label, cell_id, message_id, surroundings))
         return run_id
+
+    def _look_for_edits(self) -> None:
+        """Look once a run whether modules were edited; actors look whether they have older ones."""
+        edited = self._modules.edited()
+        self._edited = bool(edited)
+        seen = self._modules.changes, edited
+        if seen != self._modules_seen:
+            self._modules_seen = seen
+            self.client.post(messages.ModulesEdited())
 
     def _follow(self) -> int:
         """Make known where this process is, if that has changed since the last run."""

@@ -38,6 +38,7 @@ class UserError(msgspec.Struct, tag="user", array_like=True, frozen=True, gc=Fal
     contained: list[int] = []  # refs and actor handles that the exception holds
     run_id: int = 0  # that has launched the task
     inner: list[FailedTask] = []  # whose exception the task did not catch, the first one first
+    notes: list[str] = []  # that were added to the exception; also at the end of the traceback
 
 
 class Upstream(msgspec.Struct, tag="upstream", array_like=True, frozen=True, gc=False):

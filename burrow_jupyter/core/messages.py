@@ -329,6 +329,16 @@ class ActorExit(Message, tag=33):
     reason: str
 
 
+class ModulesEdited(Message, tag=39):
+    """Files of modules were edited or loaded anew, says a driver: passed on to the actors as it is.
+
+    Each of them says then, as `actor_id`, whether it goes on with an older one.
+    """
+
+    actor_id: int = 0
+    edited: bool = True
+
+
 class Yielded(Message, tag=34):
     """A generator made its next item."""
 
@@ -700,6 +710,7 @@ ClientToHead = (
     | Returned
     | ActorReady
     | ActorExit
+    | ModulesEdited
     | Yielded
     | Started
     | Retiring
@@ -749,6 +760,7 @@ HeadToClient = (
     | Debug
     | Where
     | ForgetFailures
+    | ModulesEdited
     | Reached
     | WayLost
     | CancelRun

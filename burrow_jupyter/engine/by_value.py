@@ -7,6 +7,7 @@ for an explanation, and what is compared to find changes are pickled alike.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import pickle
@@ -15,7 +16,7 @@ import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from burrow_jupyter.engine import generators, seeds, sources
+from burrow_jupyter.engine import exception_parts, generators, seeds, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +56,15 @@ def pickler(kinds: tuple[type, ...] = ()) -> Any:
     }
     ours |= dict.fromkeys(kinds, generators.reduce)
     first, *others = table.maps  # a map more would cost each look-up a microsecond
+    usual = cloudpickle.Pickler.reducer_override
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
         dispatch_table = ChainMap({**first, **ours}, *others)  # noqa: RUF012  # as pickle looks for it
+
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, BaseException):
+                return exception_parts.reduce(obj)
+            return usual(self, obj)
 
     return Pickler
 
@@ -105,6 +112,27 @@ def _of_cell(source: sources.Source, make: Callable[..., Any], parts: tuple[Any,
     """Make code again, and its cell's text known."""
     sources.arrived(source)
     return make(*parts)
+
+
+def modules_of(value: Any) -> set[str]:
+    """Return the modules of the classes and functions that a pickle of the value names.
+
+    As far as it can be pickled: what fails is told when it is sent.
+    """
+    found: set[str] = set()
+
+    class Looker(pickler()):  # type: ignore[misc]  # as above
+        """Sees each object on its way."""
+
+        def persistent_id(self, obj: Any) -> None:
+            if isinstance(obj, types.ModuleType):
+                found.add(obj.__name__)
+            elif isinstance(obj, type | types.FunctionType):
+                found.add(obj.__module__)
+
+    with contextlib.suppress(Exception):
+        Looker(io.BytesIO(), protocol=5, buffer_callback=lambda buffer: False).dump(value)
+    return found
 
 
 def _reduce_cached(cached: Any) -> Any:

@@ -165,7 +165,12 @@ class _Arrival:
         entry, client = self._entry, self._client
         if entry.state in (VALUE, FAILED):
             with contextlib.suppress(IndexError):  # another thread was faster
-                self._once.pop()()
+                callback = self._once.pop()
+                client.calling.add(get_ident())
+                try:
+                    callback()
+                finally:
+                    client.calling.discard(get_ident())
             return
         client.add_callback(entry, self)
         if entry.state == ANNOUNCED:
@@ -218,6 +223,8 @@ class Client:
         self._reported: dict[int, object] = {}
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
+        self.calling: set[int] = set()
+        """Threads that call back for an entry; one of them reads, so none may ask the head."""
         self._awaited: dict[int, list[Callable[[], None]]] = {}
         """Who is to be called back for an entry, by Python's id of it."""
         self._questions: dict[int, _Question] = {}
@@ -285,6 +292,7 @@ class Client:
             messages.BecomeActor: self.inbox.append,
             messages.Exit: self.inbox.append,
             messages.Surroundings: self.inbox.append,
+            messages.ModulesEdited: self.inbox.append,
             messages.Setup: self.inbox.append,
             messages.Code: self._on_urgent,
             messages.Options: self._on_urgent,

@@ -14,7 +14,6 @@ here, where the public exception classes are not.
 
 from __future__ import annotations
 
-import copyreg
 import functools
 import io
 import itertools
@@ -27,7 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core.failures import FailedTask, Failure, Upstream, UserError, root_of
 from burrow_jupyter.core.limits import ERROR_TEXT_MAX_CHARS
-from burrow_jupyter.engine import by_value, modules, serialization, sources
+from burrow_jupyter.engine import (
+    by_value,
+    current,
+    exception_parts,
+    modules,
+    serialization,
+    sources,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +44,9 @@ FAILURE = "_burrow_failure"
 
 CAUSE = "cause"
 """Beside `FAILURE`: the original exception, or what stands for it."""
+
+_UNPICKLING = "_burrow_unpickling"
+"""In the `__dict__` of what unpickling has raised: which value was unpickled."""
 
 CHAIN_MAX = 20
 """Exceptions behind one that are looked at."""
@@ -69,7 +78,6 @@ _MACHINERY = frozenset({
     "runpy", "threading", "tornado", "traitlets",
 })  # fmt: skip
 _PLAIN = (str, bytes, int, float, bool, complex, type(None))
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, not in C
 _BECAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _DURING = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _IPYTHON_INPUT = re.compile(r"<ipython-input-(\d+)-")
@@ -198,6 +206,16 @@ def place_of(frame: traceback.FrameSummary) -> str:
     return f"{label_of(frame.filename) or frame.filename}, line {frame.lineno}"
 
 
+def place_of_generator(items: UserValue) -> str:
+    """Return where a generator, also an asynchronous one, stands; "" for anything else."""
+    for name in ("gi_frame", "ag_frame"):
+        frame = getattr(items, name, None)
+        if frame is not None and not is_own(frame):
+            code = frame.f_code
+            return place_of(traceback.FrameSummary(code.co_filename, frame.f_lineno, code.co_name))
+    return ""
+
+
 def format_frames(frames: list[traceback.FrameSummary]) -> str:
     """Return frames as a traceback shows them, two lines each; long ones shortened.
 
@@ -258,11 +276,16 @@ def format_stack(frame: FrameType) -> str:
     return format_frames(list(traceback.StackSummary.extract(reversed(frames)))).rstrip()
 
 
-def _notes_of(error: BaseException) -> str:
-    notes = _own(error).get("__notes__")
+def notes_of(error: BaseException) -> list[str]:
+    """Return the notes that were added to an exception, as texts."""
+    notes = exception_parts.own(error).get("__notes__")
     if not isinstance(notes, list):
-        return ""
-    return "".join(f"{note if isinstance(note, str) else repr_of(note)}\n" for note in notes)
+        return []
+    return [note if isinstance(note, str) else repr_of(note) for note in notes]
+
+
+def _note_lines(error: BaseException) -> str:
+    return "".join(f"{note}\n" for note in notes_of(error))
 
 
 def _last_lines(error: BaseException) -> str:
@@ -273,15 +296,17 @@ def _last_lines(error: BaseException) -> str:
         return text if text.endswith("\n") else text + "\n"
     message = text_of(error)
     name = name_of(type(error))
-    return f"{name}: {message}\n{_notes_of(error)}" if message else f"{name}\n{_notes_of(error)}"
+    return (
+        f"{name}: {message}\n{_note_lines(error)}" if message else f"{name}\n{_note_lines(error)}"
+    )
 
 
 def _one(error: BaseException, depth: int) -> str:
     """Return frames and last lines of one exception, without its causes."""
-    frames = format_frames(user_frames(_link(error, "__traceback__")))
-    if FAILURE in _own(error):
+    frames = format_frames(user_frames(exception_parts.link(error, "__traceback__")))
+    if FAILURE in exception_parts.own(error):
         # It came from another task: its text already has that task's frames and message.
-        return f"{frames}{text_of(error)}\n"
+        return f"{frames}{text_of(error)}\n{_note_lines(error)}"
     text = frames + _last_lines(error)
     if isinstance(error, BaseExceptionGroup):
         members = error.exceptions
@@ -309,10 +334,13 @@ def _chain(error: BaseException, depth: int = 0) -> str:
         pieces.append(_one(at, depth))
         joint = ""
         following: BaseException | None = None
-        cause, context = _link(at, "__cause__"), _link(at, "__context__")
+        cause, context = (
+            exception_parts.link(at, "__cause__"),
+            exception_parts.link(at, "__context__"),
+        )
         if cause is not None:
             following, joint = cause, _BECAUSE
-        elif context is not None and not _link(at, "__suppress_context__"):
+        elif context is not None and not exception_parts.link(at, "__suppress_context__"):
             following, joint = context, _DURING
         if following is not None and id(following) not in seen:
             pieces.append(joint)
@@ -332,84 +360,9 @@ def format_error(error: BaseException) -> str:
 # ---- the exception itself ------------------------------------------------------------
 
 
-def _own(error: BaseException) -> dict[str, Any]:
-    """Return the instance dictionary, past whatever the class does on attribute access."""
-    found: dict[str, Any] = object.__getattribute__(error, "__dict__")
-    return found
-
-
-def _link(error: BaseException, name: str) -> Any:
-    """Return `__cause__`, `__context__`, `__traceback__`, as `_own` does."""
-    return object.__getattribute__(error, name)
-
-
-def _is_static(cls: type) -> bool:
-    return not cls.__flags__ & _HEAP_TYPE
-
-
-def static_base(cls: type) -> type[BaseException]:
-    """Return the built-in class whose memory layout `cls` has: only its `__new__` is safe."""
-    base: type = cls
-    while not _is_static(base):
-        base = base.__base__ or BaseException
-    return base
-
-
-_REDUCERS = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__", "__getnewargs_ex__")
-
-
-def _is_plain(cls: type) -> bool:
-    """Say whether a class leaves its pickling to the built-in exceptions."""
-    if cls in copyreg.dispatch_table:
-        return False
-    for name in _REDUCERS:
-        owner = next((c for c in cls.__mro__ if name in c.__dict__), None)
-        # ExceptionGroup is made at run time, so not static, but of nobody's own making.
-        if owner is not None and not _is_static(owner) and owner.__module__ != "builtins":
-            return False
-    return True
-
-
-def parts_of(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what an exception was built from and its attributes, slots included."""
-    base = static_base(type(error))
-    if isinstance(error, BaseExceptionGroup):
-        return (error.message, list(error.exceptions)), dict(_own(error))
-    reduced: Any = base.__reduce__(error)
-    args: tuple[Any, ...] = reduced[1]
-    state = dict(reduced[2] or {}) if len(reduced) > 2 else {}
-    for name in copyreg._slotnames(type(error)):  # type: ignore[attr-defined]  # noqa: SLF001  # as pickle does
-        try:
-            state[name] = object.__getattribute__(error, name)
-        except AttributeError:  # a slot that was never filled
-            continue
-    return args, state
-
-
-def make(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
-    """Return an exception of a class without running what the class does on making one."""
-    base = static_base(cls)
-    error: BaseException = base.__new__(cls, *args)
-    try:
-        # Fills the fields of built-in ones: errno, start and end, value, code.
-        base.__init__(error, *args)
-    except TypeError:
-        BaseException.__init__(error, *args)
-    return error
-
-
-def restore(error: BaseException, state: dict[str, Any]) -> None:
-    """Set attributes past whatever the class does on setting them."""
-    for name, value in state.items():
-        try:
-            object.__setattr__(error, name, value)
-        except (AttributeError, TypeError):  # hidden behind a property, or read-only
-            _own(error)[name] = value
-
-
 def _set_state(error: BaseException, state: tuple[Any, ...]) -> None:
     attributes, cause, context, suppress = state
-    restore(error, attributes)
+    exception_parts.restore(error, attributes)
     # In this order: setting a cause also suppresses the context.
     object.__setattr__(error, "__cause__", cause)
     object.__setattr__(error, "__context__", context)
@@ -433,7 +386,7 @@ def _find_class(tracker: str, pickled: bytes) -> type:
 def _reduce_class(cls: type) -> Any:
     from cloudpickle import cloudpickle  # noqa: PLC0415  # 25 ms, paid by those who use it
 
-    if _is_static(cls) or cloudpickle._should_pickle_by_reference(cls):  # noqa: SLF001
+    if exception_parts.is_static(cls) or cloudpickle._should_pickle_by_reference(cls):  # noqa: SLF001
         return NotImplemented
     pickled = by_value.dumps(cls)
     # cloudpickle makes the same id known wherever it sends the class.
@@ -486,16 +439,16 @@ def _reduce(error: BaseException, mode: str, careful: _Careful) -> Any:
     """Return how an exception is pickled: class, what it was built from, attributes."""
     cls = type(error)
     if mode == "whole":
-        if not _is_plain(cls):
+        if not exception_parts.is_plain(cls):
             return NotImplemented
-        args, state = parts_of(error)
+        args, state = exception_parts.parts_of(error)
     elif id(error) in careful.busy:
         return Exception, (f"{name_of(cls)}: {text_of(error)[:REPR_MAX_CHARS]}",)
     else:
         careful.busy.add(id(error))
         try:
             cls = _portable_class(cls)
-            args, state = parts_of(error)
+            args, state = exception_parts.parts_of(error)
             if mode == "message":
                 state = {}
                 args = args if isinstance(error, BaseExceptionGroup) else (text_of(error),)
@@ -503,11 +456,14 @@ def _reduce(error: BaseException, mode: str, careful: _Careful) -> Any:
             state = {name: careful.value(value) for name, value in state.items()}
         finally:
             careful.busy.discard(id(error))
-    cause, context = _link(error, "__cause__"), _link(error, "__context__")
+    cause, context = (
+        exception_parts.link(error, "__cause__"),
+        exception_parts.link(error, "__context__"),
+    )
     if mode == "message":
         cause = context = None
-    chain = (state, cause, context, _link(error, "__suppress_context__"))
-    return make, (cls, args), chain, None, None, _set_state
+    chain = (state, cause, context, exception_parts.link(error, "__suppress_context__"))
+    return exception_parts.make, (cls, args), chain, None, None, _set_state
 
 
 @functools.cache
@@ -579,16 +535,16 @@ def failure_of(error: BaseException) -> Failure | None:
 
     Also of an original that was raised itself, from what had arrived.
     """
-    found = _own(error).get(FAILURE)
+    found = exception_parts.own(error).get(FAILURE)
     if found is None and is_original(error):
-        found = _own(_link(error, "__cause__")).get(FAILURE)
+        found = exception_parts.own(exception_parts.link(error, "__cause__")).get(FAILURE)
     return found if isinstance(found, (UserError, Upstream)) else None
 
 
 def is_original(error: BaseException) -> bool:
     """Say whether it is what a task has raised, itself, with what has arrived as its cause."""
-    arrived = _link(error, "__cause__")
-    return arrived is not None and _own(arrived).get(CAUSE) is error
+    arrived = exception_parts.link(error, "__cause__")
+    return arrived is not None and exception_parts.own(arrived).get(CAUSE) is error
 
 
 def chain_of(error: BaseException) -> list[BaseException]:
@@ -599,14 +555,22 @@ def chain_of(error: BaseException) -> list[BaseException]:
         one = pending.pop()
         if one is not None and not any(one is known for known in chain):
             chain.append(one)
-            pending += [_link(one, "__context__"), _link(one, "__cause__")]
+            pending += [
+                exception_parts.link(one, "__context__"),
+                exception_parts.link(one, "__cause__"),
+            ]
     return chain
 
 
 def clear_frames(error: BaseException) -> None:
     """Let go of what the frames hold that an exception, and those behind it, came through."""
     for one in chain_of(error):
-        traceback.clear_frames(_link(one, "__traceback__"))
+        traceback.clear_frames(exception_parts.link(one, "__traceback__"))
+
+
+def mark_unpickling(error: Exception, what: str) -> None:
+    """Have `capture` say that this came of unpickling: "an argument", of the function that runs."""
+    exception_parts.own(error)[_UNPICKLING] = what
 
 
 def capture(
@@ -637,12 +601,13 @@ def capture(
     unpicklable attributes, keep their type.
     """
     type_name, message, original = type(exc).__name__, "", exc
+    unpickled = exception_parts.own(exc).pop(_UNPICKLING, "")
     pickled = b""
     contained: list[int] = []
     inner: list[FailedTask] = []
     arrived = failure_of(exc)
     if arrived is not None:
-        cause = _own(exc).get(CAUSE)
+        cause = exception_parts.own(exc).get(CAUSE)
         original = cause if isinstance(cause, BaseException) else exc
         root = root_of(arrived)
         if isinstance(root, UserError):
@@ -655,10 +620,18 @@ def capture(
         with serialization.collecting() as ids:
             pickled = dump_error(original)
         contained = list(dict.fromkeys(ids)) if pickled else []
+    message = message or text_of(original)
+    text = format_error(exc)
+    if unpickled:
+        where = "in the worker" if current.facts.in_worker else "here"
+        what = f"{unpickled} of {function}" if function else unpickled
+        first = f"{what} cannot be unpickled {where}: "
+        message = first + message
+        text = f"{first.rstrip()}\n{text}"
     return UserError(
         type_name=type_name,
-        message=message or text_of(original),
-        traceback=format_error(exc),
+        message=message,
+        traceback=text,
         pickled=pickled,
         contained=contained,
         function=function,
@@ -669,9 +642,21 @@ def capture(
         attempt=attempt,
         run_id=run_id,
         inner=inner,
+        notes=notes_of(exc),
     )
 
 
 def failed_tasks(root: UserError) -> list[FailedTask]:
     """Return the tasks that an exception came through, the one that it was raised in first."""
     return [*root.inner, FailedTask(root.function, root.task_id, root.pid, root.run_id)]
+
+
+def capture_unpickling(error: Exception, function: str) -> UserError:
+    """Return as a failure that a value cannot be unpickled in this process. Never raises.
+
+    Args:
+        error: what unpickling has raised.
+        function: the name of the task whose result it is; "" where that is not known.
+    """
+    mark_unpickling(error, "the result" if function else "the value")
+    return capture(error, function=function, task_id=0)

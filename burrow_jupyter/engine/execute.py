@@ -66,7 +66,12 @@ def arguments(
         args = list(positional)
         for slot, value in zip(slots, values, strict=True):
             assert value is not None, "the head sends a task when its arguments are there"
-            loaded = client.load(value)
+            try:
+                loaded = client.load(value)
+            except Exception as error:
+                which = f"argument {slot + 1}" if type(slot) is int else f"argument {slot}="
+                errors.mark_unpickling(error, which)
+                raise
             if type(slot) is int:
                 args[slot] = loaded
             else:
@@ -82,10 +87,14 @@ def _unpacked(packed: Value | None, client: Client | None) -> tuple[Sequence[Any
         if seeds.begun:
             seeds.end()
         return (), {}
-    if client is not None and (packed.segment or packed.sizes):
-        loaded = client.load(packed)
-    else:
-        loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
+    try:
+        if client is not None and (packed.segment or packed.sizes):
+            loaded = client.load(packed)
+        else:
+            loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
+    except Exception as error:
+        errors.mark_unpickling(error, "an argument")
+        raise
     if len(loaded) > _PLAIN:
         seeds.begin(loaded[_PLAIN])
     elif seeds.begun:
@@ -166,6 +175,7 @@ class Call:
         if name == messages.APPLY:
             return lambda function, *args, **kwargs: function(actor, *args, **kwargs)
         if name == messages.UPGRADE:
+            self._worker.renew_modules()
             cls = self._worker.code(self.run_message.code_id)
             return lambda: upgrade(actor, cls)
         method: Callable[..., Any] = getattr(actor, name)
@@ -221,13 +231,13 @@ class Call:
             refs: list[Any] = []
             try:
                 for item in items:
-                    refs.append(self._put(item))  # noqa: PERF401  # those before an error count
+                    refs.append(self._put(len(refs), item, items))  # those before an error count
             except Exception as error:  # noqa: BLE001  # the border of the user's code
                 refs.append(self._put_failure(error))
             return self._worker.wrap_refs(refs)
         index = 0
         for item in items:
-            if not self._yielded(index, item):
+            if not self._yielded(index, item, items):
                 close = getattr(items, "close", None)
                 if close is not None:
                     close()
@@ -242,21 +252,26 @@ class Call:
             refs: list[Any] = []
             try:
                 async for item in items:
-                    refs.append(self._put(item))  # noqa: PERF401  # those before an error count
+                    refs.append(self._put(len(refs), item, items))  # those before an error count
             except Exception as error:  # noqa: BLE001  # the border of the user's code
                 refs.append(self._put_failure(error))
             return self._worker.wrap_refs(refs)
         index = 0
         async for item in items:
-            if not self._yielded(index, item):
+            if not self._yielded(index, item, items):
                 index = max(index, self.options.num_returns)
                 break
             index += 1
         return self._unrolled(index)
 
-    def _put(self, item: Any) -> Any:
+    def _put(self, index: int, item: Any, items: Any) -> Any:
         worker = self._worker
-        return worker.wrap_ref(worker.client.put(item))
+        try:
+            return worker.wrap_ref(worker.client.put(item))
+        except StoreFullError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
+            raise self._unpicklable(error, item, f"item {index}", items) from None
 
     def _put_failure(self, error: Exception) -> Any:
         """Return a ref that raises, in place of the next item; raise if that is to be retried."""
@@ -265,8 +280,8 @@ class Call:
         worker = self._worker
         return worker.wrap_ref(worker.client.put_failure(self._failure(error)))
 
-    def _yielded(self, index: int, item: Any) -> bool:
-        """Send one item; say whether more are wanted."""
+    def _yielded(self, index: int, item: Any, items: Any) -> bool:
+        """Send one item that a generator has yielded; say whether more are wanted."""
         run, options, worker = self.run_message, self.options, self._worker
         count = options.num_returns
         if count == STREAMING:
@@ -279,7 +294,7 @@ class Call:
             )
             return False
         if index >= run.skip or count != STREAMING:
-            value = worker.client.dump(item)
+            value = self._dump(item, f"item {index}", items)
             worker.client.post(messages.Yielded(run.task_id, index, object_id, value))
             worker.client.flush()
         if count != STREAMING:
@@ -395,15 +410,21 @@ class Call:
             raise ValueError(msg)
         return [self._dump(item) for item in items]
 
-    def _dump(self, result: Any) -> Value:
+    def _dump(self, result: Any, what: str = "the result", items: Any = None) -> Value:
+        """Pickle a result, or what the generator `items` has yielded last."""
         try:
             return self._worker.client.dump(result)
         except StoreFullError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
-            from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+            raise self._unpicklable(error, result, what, items) from None
 
-            raise TypeError(explain(error, result, f"the result of {self.options.name}")) from None
+    def _unpicklable(self, error: Exception, value: Any, what: str, items: Any) -> TypeError:
+        from burrow_jupyter.engine.unpicklable import explain  # noqa: PLC0415  # for errors only
+
+        place = errors.place_of_generator(items)
+        name = f"{what} of {self.options.name}{place and f', yielded in {place}'}"
+        return TypeError(explain(error, value, name))
 
 
 def upgrade(instance: Any, cls: type) -> None:

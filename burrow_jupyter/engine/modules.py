@@ -2,12 +2,14 @@
 
 A module is loaded once, a file may be edited any time. A worker that lives on would go
 on with the old text beside a new one with the new; so a worker whose modules were edited
-is replaced, between two runs of cells.
+is replaced, between two runs of cells. An actor has a state to keep: it says that it is
+older, and reloads them when it is told to.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import site
 import sys
@@ -27,6 +29,10 @@ class LocalModules:
         self._count = 0
         self._seen: set[str] = set()
         self._loaded: dict[str, tuple[Any, str, int]] = {}
+        self.looked = False
+        """Whether somebody has asked for edits since a cell began."""
+        self.changes = 0
+        """How often a module was found to have been loaded anew."""
         self.note()
 
     def note(self) -> None:
@@ -48,14 +54,18 @@ class LocalModules:
     def renew(self) -> None:
         """Take all modules for what their files are now: something reloads them by itself."""
         self.note()
-        for name, (spec, file, _) in self._loaded.items():
-            self._loaded[name] = (spec, file, _edited_at(file))
+        for name, (spec, file, at) in list(self._loaded.items()):
+            now = _edited_at(file)
+            if now != at:
+                self._loaded[name] = (spec, file, now)
+                self.changes += 1
 
     def edited(self) -> list[str]:
         """Return the names of loaded modules whose files were edited since.
 
         A module that was reloaded is as its file was then.
         """
+        self.looked = True
         self.note()
         found = []
         for name, (spec, file, at) in list(self._loaded.items()):
@@ -64,13 +74,42 @@ class LocalModules:
                 continue
             module = sys.modules.get(name)
             if module is None or getattr(module, "__spec__", None) is not spec:
-                del self._loaded[name]  # a reload gives a module a new spec
+                self._loaded.pop(name, None)  # a reload gives a module a new spec
+                self.changes += 1
                 if module is not None:
                     self._take(name, module)
                 continue
             if now:
                 found.append(name)
         return found
+
+    def reload(self) -> None:
+        """Load anew what was edited, and what uses that, each after what it uses itself.
+
+        Raises:
+            RuntimeError: a module cannot be reloaded; the others may have been.
+        """
+        edited = self.edited()
+        left = dict.fromkeys(edited)
+        for name in edited:
+            left.update(dict.fromkeys(self.users_of(name)))
+        uses = {name: _used_by(sys.modules.get(name)) - {name} for name in left}
+        while left:
+            name = next((n for n in left if not uses[n] & left.keys()), next(iter(left)))
+            del left[name]
+            _, file, _ = self._loaded[name]
+            try:
+                if not file.endswith(".py"):
+                    msg = "Python loads compiled ones once"
+                    raise ImportError(msg)  # noqa: TRY301  # told as what reload() raises
+                importlib.reload(sys.modules[name])
+            except Exception as error:
+                self._loaded[name] = sys.modules[name].__spec__, file, -1  # it has a new spec
+                msg = (
+                    f"the module {name} cannot be reloaded here ({type(error).__name__}: {error}); "
+                    "mend it and call upgrade() again, or make a new actor"
+                )
+                raise RuntimeError(msg) from error
 
     def users_of(self, name: str) -> list[str]:
         """Return the modules that use a module, those that use these, and so on; without itself."""

@@ -157,14 +157,15 @@ def _keep_out_of(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], b
 def _pickle(value: Any, ids: list[int]) -> tuple[bytes, list[memoryview]]:
     buffers: list[memoryview] = []
     keep_out = _keep_out_of(buffers)
-    try:
-        data = _dumps(value, 5, buffer_callback=keep_out)
-        if _MAIN not in data:
-            return data, buffers
-    except Exception:  # noqa: BLE001, S110  # pickle fails in many ways; cloudpickle has the last word
-        pass
-    buffers.clear()
-    ids.clear()
+    if not isinstance(value, BaseException):  # pickle would call its class to make it again
+        try:
+            data = _dumps(value, 5, buffer_callback=keep_out)
+            if _MAIN not in data:
+                return data, buffers
+        except Exception:  # noqa: BLE001, S110  # pickle fails in many ways; cloudpickle has the last word
+            pass
+        buffers.clear()
+        ids.clear()
     return by_value.dumps(value, keep_out), buffers
 
 

@@ -95,6 +95,7 @@ class SideBySide:
 
     def end(self, call: Call, done: messages.Done) -> None:
         """Tell the head how a call has ended."""
+        self._worker.modules.note()
         self._worker.output.end_of_call(call.now)
         self._worker.debugging.end_of_call(call.now)
         client = self._worker.client

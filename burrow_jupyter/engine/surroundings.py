@@ -1,7 +1,8 @@
 """Where code runs, as far as it can tell: working directory, module path, environment.
 
 Workers are born with those of the driver. A notebook that changes its own later
-(`os.chdir`, `sys.path.append`, `os.environ[...] = ...`) expects its tasks to follow.
+(`os.chdir`, `sys.path.append`, `os.environ[...] = ...`) expects its tasks to follow, and
+that none of them leaves its own changes to the next cell's.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Place(NamedTuple):
 
     directory: str
     path: list[str]
-    environ: dict[str, str]
+    environ: dict[bytes, bytes]
 
 
 NOWHERE = Place("", [], {})
@@ -53,41 +54,71 @@ def here() -> Place:
         directory = os.getcwd()  # a Path costs 10 us, and this is asked in each cell
     except OSError:  # it was removed under our feet
         directory = ""
-    return Place(directory, list(sys.path), dict(os.environ))
+    # As the process has them: decoding them all costs 100 us, in each cell and each worker.
+    environ = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001  # no public way
+    return Place(directory, list(sys.path), dict(environ))
 
 
 def difference(before: Place, now: Place) -> tuple[dict[str, str], list[str]]:
     """Return the environment variables that were set, and those that were removed."""
-    changed = {k: v for k, v in now.environ.items() if before.environ.get(k) != v}
-    return changed, [k for k in before.environ if k not in now.environ]
+    changed = {
+        os.fsdecode(name): os.fsdecode(text)
+        for name, text in now.environ.items()
+        if before.environ.get(name) != text
+    }
+    return changed, [os.fsdecode(name) for name in before.environ if name not in now.environ]
 
 
 class Follower:
-    """A worker's side: goes where the notebook is."""
+    """A worker's side: goes where the notebook is, and back there when tasks have left it."""
 
     def __init__(self) -> None:
         """Remember what the worker was born with."""
-        self._born = here()
+        self._born = self._at = here()
         self._set: dict[str, str] = {}
         self._removed: list[str] = []
 
+    def stay(self) -> None:
+        """Take where the worker is now for where it is to go back to."""
+        self._at = here()
+
+    def go_back(self) -> None:
+        """Undo what tasks have changed: they share the worker with those of later cells."""
+        at, now = self._at, here()
+        if now == at:
+            return
+        if at.directory != now.directory:
+            _enter(at.directory)
+        sys.path[:] = at.path
+        changed, removed = difference(now, at)
+        os.environ.update(changed)
+        for name in removed:
+            del os.environ[name]
+        self.stay()  # a directory that is gone is told of once
+
     def follow(self, to: Surroundings) -> None:
         """Be where the notebook is; what cannot be followed stays as it was, and is told."""
-        if to.directory:
-            try:
-                os.chdir(to.directory)
-            except OSError as error:
-                print(f"the worker could not follow the notebook: {error}", file=sys.stderr)  # noqa: T201
+        self.go_back()
+        _enter(to.directory)
         missing = [p for p in self._born.path if p not in to.path and p not in to.dropped]
         sys.path[:] = to.path + missing
         for name in (*self._set, *self._removed):
-            born = self._born.environ.get(name)
+            born = self._born.environ.get(os.fsencode(name))
             if born is None:
                 with contextlib.suppress(KeyError):
                     del os.environ[name]
             else:
-                os.environ[name] = born
+                os.environ[name] = os.fsdecode(born)
         os.environ.update(to.changed)
         for name in to.removed:
             os.environ.pop(name, None)
         self._set, self._removed = dict(to.changed), list(to.removed)
+        self.stay()
+
+
+def _enter(directory: str) -> None:
+    if directory:
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            print(f"the worker could not follow the notebook: {error}", file=sys.stderr)  # noqa: T201

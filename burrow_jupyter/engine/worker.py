@@ -105,8 +105,10 @@ class Worker:
         self.wrap_refs: Callable[[list[Any]], Any] = list
         """Makes what user code sees as the refs of a generator, likewise."""
         self._follower = Follower()
-        self._modules = local_modules()
+        self.modules = local_modules()
         self._run_id = 0
+        self._is_older = False
+        """Whether the head knows of this actor that it has modules that were edited since."""
         self._title = 0
         self._plain_id = 0
         """The last options, if calls that have them are plain ones."""
@@ -153,6 +155,8 @@ class Worker:
                     self._follower.follow(message)
                 elif kind is messages.Setup:
                     self._set_up(message)
+                elif kind is messages.ModulesEdited:
+                    self._look_for_edits()
                 elif kind is messages.Exit:
                     break
             self._finish()
@@ -178,6 +182,7 @@ class Worker:
     def _set_up(self, setup: messages.Setup) -> None:
         """Call what every worker is to call first; the cell that asked for it hears how it went."""
         self._send()  # this may take long
+        self._follower.go_back()
         now = current.Current(setup.code_id, setup.run_id)
         if setup.run_id:
             now.prefix = f"[worker {os.getpid()}] ".encode()
@@ -200,6 +205,7 @@ class Worker:
                 )
             if not setup.run_id:
                 print(f"a worker could not be set up: {error!r}", file=sys.stderr)  # noqa: T201
+        self._follower.stay()  # what it sets is for all that follows
         self.output.end_of_call(now)
         if setup.run_id:
             self.client.post(messages.Prepared(setup.code_id, setup.run_id, os.getpid(), failure))
@@ -393,6 +399,9 @@ class Worker:
             return
         options = self._options[run.options_id]
         if self._side_by_side is not None:
+            if run.run_id != self._run_id:
+                self._run_id = run.run_id
+                self._look_for_edits()
             self._side_by_side.submit(run, options)
             if self._cancelled_early == run.task_id:
                 self._side_by_side.interrupt(run.task_id)
@@ -405,9 +414,13 @@ class Worker:
         if run.run_id != self._run_id:
             self._run_id = run.run_id
             self.debugging.forget()
-            if self.actor is None and self._modules.edited():
+            if self.actor is not None:
+                self._look_for_edits()
+            elif self.modules.edited():
                 self._retire_for_edits(run)
                 return
+            else:
+                self._follower.go_back()
         if run.options_id == self._plain_id and not run.values:
             self._run_plain(run, options)
             return
@@ -441,7 +454,7 @@ class Worker:
                 self._exiting = True
         if not self.client.inbox or self.output.written or self._next_run() != run.run_id:
             # Between short tasks of one cell nobody could tell whose C code has written what.
-            self._modules.note()
+            self.modules.note()
             self.output.end_of_call(now)
         if self.actor is None and len(done.values) == 1:
             self._keep_made(run.task_id, done.values[0])
@@ -506,6 +519,27 @@ class Worker:
         self.client.post(messages.Returned([run.task_id]))
         self._send()
         self._exiting = True
+
+    def _look_for_edits(self) -> None:
+        """Tell the head if the actor has begun, or ceased, to have modules older than their files."""
+        is_older = self.actor is not None and bool(self.modules.edited())
+        if is_older != self._is_older:
+            self._is_older = is_older
+            self.client.post(messages.ModulesEdited(current.facts.actor_id, is_older))
+            self.client.flush()
+
+    def renew_modules(self) -> None:
+        """Load the actor's edited modules anew, and with them the code that was made of them.
+
+        Raises:
+            RuntimeError: one cannot be reloaded.
+        """
+        if self.modules.edited():
+            try:
+                self.modules.reload()
+            finally:
+                self._codes.clear()
+                self._look_for_edits()
 
     def _attempt(self, call: Call) -> messages.Done:
         failed = call.prepare()
@@ -598,7 +632,7 @@ class Worker:
         self.debugging.end_of_call(now)
         output = self.output
         if not self.client.inbox or output.written or self._next_run() != run.run_id:
-            self._modules.note()
+            self.modules.note()
             output.end_of_call(now)
         if call is None:
             self._keep_made(task_id, data)
@@ -653,11 +687,14 @@ class Worker:
 
     def quit(self, error: SystemExit) -> None:
         """The user's code called `sys.exit`: the worker ends, which the head takes for a crash."""
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            with contextlib.suppress(Exception):
+                print(code, file=sys.stderr)  # noqa: T201  # as Python does with a reason
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
         self.client.flush()
-        code = error.code
         os._exit(code if isinstance(code, int) else int(code is not None))
 
     def _end_task(self, done: messages.Done, *, flush: bool = False) -> None:
@@ -763,6 +800,7 @@ class Worker:
         finally:
             self._in_user = False
             current.set_process_wide(current.NOTHING)
+        self.modules.note()
         text = repr_of(self.actor) if failure is None else ""
         self.client.post(messages.ActorReady(message.actor_id, failure, text))
         self._send()

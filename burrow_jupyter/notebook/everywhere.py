@@ -12,6 +12,7 @@ from IPython.core.error import UsageError
 
 from burrow_jupyter.api import context, state
 from burrow_jupyter.api.errors import to_exception
+from burrow_jupyter.engine import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,5 +108,7 @@ class Everywhere:
     def _tell(self, message: Prepared) -> None:
         """Say under its cell how it failed in a worker that ran it later."""
         if message.failure is not None:
-            text = f"[worker {message.pid}] {to_exception(message.failure)}\n"
+            error = to_exception(message.failure)
+            said = "\n".join([str(error), *errors.notes_of(error)])
+            text = f"[worker {message.pid}] {said}\n"
             self._output.write(self._runs.find(message.run_id), "stderr", text)

@@ -52,7 +52,7 @@ class _Wiring:
         self.memory.hook()
         self.live.hook()
         self.background.hook()
-        self.runs.on_begin.append(self._renew_modules)
+        self.runs.on_begin.append(self._look_at_modules)
         sources.label_of_file = lambda filename: _cell_label(shell, filename)
         lifecycle.kernel_id = _kernel_id()
         lifecycle.on_open.append(self.opened)
@@ -69,8 +69,9 @@ class _Wiring:
             self.debug.attach(backend, client)
             self.everywhere.attach(client)
 
-    def _renew_modules(self, run: Run) -> None:
+    def _look_at_modules(self, run: Run) -> None:
         """Autoreload brings modules up to date before each cell, and leaves no trace on them."""
+        modules.local_modules().looked = False
         magics_of_autoreload: Any = self.shell.magics_manager.registry.get("AutoreloadMagics")
         if magics_of_autoreload is not None and magics_of_autoreload._reloader.enabled:  # noqa: SLF001  # it has no public state
             modules.local_modules().renew()

@@ -274,7 +274,8 @@ class ActorsView(View):
         """Ask."""
         rows = backend.ask("describe actors", self._ids)
         for row in rows[:ACTORS_SHOWN]:
-            row["old"] = actors.is_older(row["meta"]) if row.get("meta") else False
+            older = actors.is_older(row["meta"]) if row.get("meta") else False
+            row["old"] = older or row.get("edited", False)
         self._rows = rows
         self.final = all(row["state"] in ("dead", "unknown") for row in rows)
 

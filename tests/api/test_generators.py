@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -48,3 +49,23 @@ def test_a_task_that_runs_too_long_is_stopped(tmp_path):
     slow = burrow.remote(timeout=0.1)(pass_gate)
     with pytest.raises(TimeoutError, match=r"0\.1"):
         burrow.get(slow.remote(str(tmp_path / "never")), timeout=20)
+
+
+@pytest.mark.parametrize("count", ["streaming", "dynamic", 2])
+def test_an_item_that_cannot_be_sent_is_named_with_its_line(count):
+    @burrow.remote(num_returns=count)
+    def make():
+        yield 1
+        yield {"lid": threading.Lock()}
+
+    line = make.__wrapped__.__code__.co_firstlineno + 3
+    refs = make.remote()
+    if count == "dynamic":
+        refs = burrow.get(refs)
+    with pytest.raises(TypeError) as caught:
+        burrow.get(list(refs))
+
+    text = str(caught.value)
+    assert f"item 1 of make, yielded in {__file__}, line {line}" in text
+    assert 'Where: value["lid"]: _thread.lock' in text
+    assert "Fix: " in text

@@ -73,6 +73,25 @@ def test_large_values_are_read_where_they_lie(value):
     assert "burrow" in here
 
 
+class Burnt(Exception):
+    """Its constructor wants a keyword, which pickle does not know of."""
+
+    def __init__(self, what, *, minutes):
+        super().__init__(what)
+        self.minutes = minutes
+
+
+def test_exceptions_are_values_whatever_their_constructors_want():
+    class Cold(Burnt):
+        """As one of a notebook: sent by value."""
+
+    burnt = burrow.get(burrow.put(Burnt("soup", minutes=3)))
+    pair = burrow.get(same.remote([Cold("soup", minutes=4), 1]))
+
+    assert (type(burnt), burnt.args, burnt.minutes) == (Burnt, ("soup",), 3)
+    assert (type(pair[0]), pair[0].args, pair[0].minutes) == (Cold, ("soup",), 4)
+
+
 @pytest.mark.parametrize(
     "value", [None, True, 1, 1.5, "text", b"bytes", {"a": [1, (2, 3)]}, {1, 2}]
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import threading
+import traceback
 
 import numpy as np
 import pytest
@@ -181,3 +183,61 @@ def test_results_that_nobody_wanted_are_let_go_while_several_threads_send(monkey
 
     assert not raised
     assert burrow.get(same.remote(2)) == 2
+
+
+def test_what_is_caught_has_the_notes_of_the_original_and_they_are_shown_once():
+    @burrow.remote
+    def burn():
+        error = ValueError("burnt")
+        error.add_note("at 250 degrees")
+        raise error
+
+    @burrow.remote
+    def cook():
+        try:
+            burrow.get(burn.remote())
+        except ValueError as error:
+            error.add_note("on the second try")
+            raise
+
+    for ref, notes in (
+        (burn.remote(), ["at 250 degrees"]),
+        (same.remote(burn.remote()), ["at 250 degrees"]),
+        (cook.remote(), ["at 250 degrees", "on the second try"]),
+    ):
+        with pytest.raises(ValueError, match="burnt") as caught:
+            burrow.get(ref)
+        error = caught.value
+
+        again = pickle.loads(pickle.dumps(error))
+        for one in (error, again):
+            assert one.__notes__ == notes
+            lines = "".join(traceback.format_exception(one)).splitlines()
+            shown = one._render_traceback_()
+            for note in notes:
+                assert [lines.count(note), shown.count(note)] == [1, 1]
+
+
+def test_what_is_caught_has_the_context_of_the_original():
+    @burrow.remote
+    def burn():
+        try:
+            {}["salt"]
+        except KeyError as error:
+            raise ValueError("burnt") from error
+
+    with pytest.raises(ValueError, match="burnt") as caught:
+        burrow.get(burn.remote())
+
+    assert isinstance(caught.value.__context__, KeyError)
+    shown = "".join(traceback.format_exception(caught.value)).splitlines()
+    assert shown.count("KeyError: 'salt'") == 1
+
+
+def test_the_reason_that_sys_exit_is_given_is_told():
+    @burrow.remote(max_retries=0)
+    def leave():
+        sys.exit("the stove is off")
+
+    with pytest.raises(exceptions.WorkerCrashedError, match="the stove is off"):
+        burrow.get(leave.remote())

@@ -192,6 +192,34 @@ def test_a_module_that_the_notebook_has_in_an_older_version_is_refused(kernel: K
     assert kernel.run_ok("burrow.get([look.remote(), taste.remote()])").text == "['onion', 'onion']"
 
 
+def test_values_of_a_module_that_the_notebook_has_in_an_older_version_are_refused(kernel: Kernel):
+    write(kernel, "larder.py", "def food(): return 'leek'\nclass Leek: pass")
+    kernel.run_ok("%load_ext burrow\nimport burrow, importlib, larder")
+    kernel.run_ok(
+        "@burrow.remote\ndef eat(*args, how=0): return str(args)\n"
+        "@burrow.remote\nclass Cook:\n    def __init__(self, what=0): pass\n"
+        "    def cook(self, what): pass\ncook = Cook.remote()"
+    )
+    calls = {
+        "eat.remote(larder.Leek())": "argument 1 of eat",
+        "eat.remote(1, [{'deep': larder.Leek()}])": "argument 2 of eat",
+        "eat.remote(1, how=larder.food)": "argument how= of eat",
+        "eat.remote(1, how=lambda: larder.food())": "argument how= of eat",
+        "burrow.put([larder.Leek])": "the value given to put()",
+        "Cook.remote(larder.Leek())": "argument 1 of Cook()",
+        "cook.cook.remote(larder.Leek())": "argument 1 of Cook.cook",
+    }
+    kernel.run_ok("\n".join(calls))
+
+    write(kernel, "larder.py", "def food(): return 'onion'\nclass Leek: pass")
+
+    for call, named in calls.items():
+        said = f"{named} uses larder, and larder was edited after"
+        assert said in kernel.run(call).traceback, call
+    assert kernel.run_ok("burrow.get(eat.remote({'larder': 1}))").text == "\"({'larder': 1},)\""
+    kernel.run_ok("importlib.reload(larder)\n" + "\n".join(calls))
+
+
 def test_a_module_within_a_module_is_no_exception(kernel: Kernel):
     write(kernel, "cellar.py", "def food(): return 'leek'")
     write(kernel, "larder.py", "from cellar import food\ndef meal(): return food()")
@@ -241,6 +269,41 @@ def test_workers_follow_directory_path_and_environment(cells: Kernel):
         )
 
     assert cells.run_ok("burrow.get(here.remote()) == before").text == "True"
+
+
+def test_what_a_task_changes_of_its_surroundings_is_not_there_in_the_next_cell(cells: Kernel):
+    cells.run_ok(
+        "@burrow.remote\ndef stray(i):\n    os.chdir('/'); sys.path.append('/stray')\n"
+        "    os.environ['STRAY'] = 'yes'; os.environ.pop('HOME', None)\n"
+        "@burrow.remote\ndef here(i):\n"
+        "    return os.getcwd(), '/stray' in sys.path, os.environ.get('STRAY'), os.environ['HOME']\n"
+        "@burrow.remote\nclass Stray:\n    def go(self): os.chdir('/')\n"
+        "    def look(self): return os.getcwd()\nown = Stray.remote()"
+    )
+
+    cells.run_ok("burrow.get([*(stray.remote(i) for i in range(8)), own.go.remote()])")
+
+    assert (
+        cells.run_ok(
+            "set(burrow.get([here.remote(i) for i in range(20)])) == "
+            "{(os.getcwd(), False, None, os.environ['HOME'])}"
+        ).text
+        == "True"
+    )
+    assert cells.run_ok("burrow.get(own.look.remote())").text == "'/'"
+
+
+def test_what_a_cell_for_all_workers_sets_stays(cells: Kernel):
+    cells.run_ok("@burrow.remote\ndef stray(i): os.environ['SALT'] = 'none'")
+    cells.run_ok("%%burrow --all\nimport os\nos.environ['SALT'] = 'fine'")
+
+    cells.run_ok("burrow.get([stray.remote(i) for i in range(8)])")
+
+    salted = "set(burrow.get([salt.remote(i) for i in range(8)]))"
+    cells.run_ok("@burrow.remote\ndef salt(i): return os.environ.get('SALT')")
+    assert cells.run_ok(salted).text == "{'fine'}"
+    cells.run_ok("%%burrow --all\nimport os\ndel os.environ['SALT']")
+    assert cells.run_ok(salted).text == "{None}"
 
 
 def test_what_was_asked_for_the_task_itself_comes_first(cells: Kernel):
@@ -325,3 +388,77 @@ def both(x): return scaled(x), Scale().of(x), scaled.cache_parameters()["maxsize
 
     assert before.text == "(10, 10, 10)"
     assert workshop.run_ok("burrow.get(both.remote(5))").text == "(15, 15, 10)"
+
+
+SHELF = """
+@burrow.remote
+class Shelf:
+    def __init__(self): self.looks = 0
+    {kind} look(self):
+        self.looks += 1
+        return larder.meal(), self.looks
+shelf = Shelf.options({options}).remote()
+"""
+
+
+def shows_older(kernel: Kernel) -> bool:
+    return "older definition" in kernel.run_ok("shelf").displays[0]["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("def", ""), ("def", "max_concurrency=2"), ("async def", "")]
+)
+def test_an_actor_with_an_older_module_says_so_until_it_is_moved(
+    kernel: Kernel, kind: str, options: str
+):
+    write(kernel, "cellar.py", "def food(): return 'leek'")
+    write(kernel, "larder.py", "from cellar import food\ndef meal(): return food()")
+    kernel.run_ok("%load_ext burrow\nimport burrow, importlib, cellar, larder")
+    kernel.run_ok(SHELF.format(kind=kind, options=options))
+    assert kernel.run_ok("burrow.get(shelf.look.remote())").text == "('leek', 1)"
+    assert not shows_older(kernel)
+
+    write(kernel, "cellar.py", "def food(): return 'onion'")
+    kernel.run_ok("importlib.reload(cellar), importlib.reload(larder)")
+
+    assert kernel.run_ok("burrow.get(shelf.look.remote())").text == "('leek', 2)"
+    assert shows_older(kernel)
+    moved = "burrow.get([shelf.upgrade(), shelf.look.remote()])"
+    assert kernel.run_ok(moved).text == "[None, ('onion', 3)]"
+    assert not shows_older(kernel)
+
+
+def test_an_actor_says_that_its_module_is_older_before_it_is_called(kernel: Kernel):
+    write(kernel, "larder.py", "def meal(): return 'leek'")
+    kernel.run_ok("%load_ext burrow\nimport burrow, larder\n@burrow.remote\ndef other(): pass")
+    kernel.run_ok("%load_ext autoreload\n%autoreload 2")
+    kernel.run_ok(SHELF.format(kind="def", options=""))
+    kernel.run_ok("burrow.get(shelf.look.remote())")
+
+    write(kernel, "larder.py", "def meal(): return 'onion'")
+    kernel.run_ok("burrow.get(other.remote())")
+
+    wait_until(lambda: shows_older(kernel), 10, "the mark")
+
+
+def test_an_actor_whose_module_cannot_be_reloaded_says_so_and_can_be_moved_later(kernel: Kernel):
+    write(kernel, "larder.py", "def meal(): return 'leek'")
+    kernel.run_ok("%load_ext burrow\nimport burrow, importlib, os, larder")
+    kernel.run_ok(SHELF.format(kind="def", options=""))
+    kernel.run_ok("burrow.get(shelf.look.remote())")
+    write(
+        kernel,
+        "larder.py",
+        "import os\nif os.path.exists('spoilt'): raise OSError('spoilt')\n"
+        "def meal(): return 'onion'",
+    )
+    kernel.run_ok("importlib.reload(larder); open('spoilt', 'w').close()")
+
+    failed = kernel.run("burrow.get(shelf.upgrade())")
+
+    assert "the module larder cannot be reloaded here (OSError: spoilt)" in failed.traceback
+    assert kernel.run_ok("burrow.get(shelf.look.remote())").text == "('leek', 2)"
+    assert shows_older(kernel)
+    kernel.run_ok("os.remove('spoilt'); burrow.get(shelf.upgrade())")
+    assert kernel.run_ok("burrow.get(shelf.look.remote())").text == "('onion', 3)"
+    assert not shows_older(kernel)

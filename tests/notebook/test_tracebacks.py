@@ -181,3 +181,49 @@ def test_what_we_raise_in_a_group_of_the_cell_is_shown_without_our_frames(cells:
     assert any("ExceptionGroup: all" in line for line in lines)
     assert any("a remote function is not called directly" in line for line in lines)
     assert not any(name in "".join(lines) for name in ("burrow_jupyter", "interactiveshell"))
+
+
+BROKEN = """
+class Broken:
+    def __setstate__(self, state): raise RuntimeError("no flour")
+    def __init__(self): self.flour = 0
+@burrow.remote
+def bake(): return Broken()
+@burrow.remote
+def taste(cake, more=0): return cake
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("burrow.get(bake.remote())", "the result of bake cannot be unpickled here"),
+        ("await bake.remote()", "the result of bake cannot be unpickled here"),
+        ("burrow.get(burrow.put(Broken()))", "the value cannot be unpickled here"),
+        (
+            "burrow.get(taste.remote(Broken()))",
+            "an argument of taste cannot be unpickled in the worker",
+        ),
+        (
+            "burrow.get(taste.remote(1, more=burrow.put(Broken())))",
+            "argument more= of taste cannot be unpickled in the worker",
+        ),
+    ],
+)
+def test_what_cannot_be_unpickled_says_whose_it_is(cells: Kernel, code: str, said: str):
+    cells.run_ok(BROKEN)
+
+    lines = shown(cells, code)
+
+    assert lines[0] == f"RayTaskError(RuntimeError): {said}: no flour"
+    assert len(lines) <= 7
+    assert any(line.endswith("in __setstate__") for line in lines)
+    assert "burrow_jupyter" not in "".join(lines)
+
+
+def test_a_callback_is_told_that_a_result_cannot_be_unpickled(cells: Kernel):
+    cells.run_ok(BROKEN)
+
+    run = cells.run_ok("repr(bake.remote().future().exception(20).cause)")
+
+    assert run.text == repr("RuntimeError('no flour')")

@@ -127,6 +127,7 @@ def on_ready(state: State, worker: WorkerRecord, message: messages.ActorReady) -
         return
     move_actor(actor, ActorEvent.READY)
     actor.repr = message.repr
+    actor.edited = False
     state.actor_changed(actor)
     for lane in list(actor.lanes.values()):
         _pump(state, actor, lane)
@@ -376,6 +377,19 @@ def on_exit(state: State, worker: WorkerRecord, message: messages.ActorExit) -> 
     actor = worker.actor
     if actor is not None and actor.worker is worker and actor.state is not ActorState.DEAD:
         _die(state, actor, message.reason, None, now=False)
+
+
+def on_edited(state: State, client: ClientRecord, message: messages.ModulesEdited) -> None:
+    """Modules were edited: the actors are to look, or one has looked whether it has older ones."""
+    if message.actor_id:
+        actor = state.actors.get(message.actor_id)
+        if actor is not None and actor.worker is not None and actor.worker is client.worker:
+            actor.edited = message.edited
+            state.actor_changed(actor)
+        return
+    for other in state.clients.values():
+        if other.worker is not None and other.worker.actor is not None:
+            state.send(other, message)
 
 
 def _die(

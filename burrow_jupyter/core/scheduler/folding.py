@@ -52,6 +52,7 @@ BESIDE: frozenset[type] = frozenset(
         messages.DefineOptions,
         messages.DefineRun,
         messages.Surroundings,
+        messages.ModulesEdited,
         messages.Unmapped,
         messages.OutputChunk,
         messages.Shutdown,

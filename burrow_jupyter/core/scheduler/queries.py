@@ -373,7 +373,12 @@ def _describe_actors(state: State, client: ClientRecord, ids: list[int]) -> list
     for actor_id in ids:
         actor = state.actors.get(actor_id) or dead.get(actor_id)
         rows.append(
-            {**_plain(actor_row(actor)), "meta": actor.code.meta, "made_in": _label(state, actor)}
+            {
+                **_plain(actor_row(actor)),
+                "meta": actor.code.meta,
+                "made_in": _label(state, actor),
+                "edited": actor.edited,
+            }
             if actor is not None
             else {"id": short(actor_id), "state": "unknown"}
         )

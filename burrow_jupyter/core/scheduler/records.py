@@ -212,6 +212,7 @@ class ActorRecord:
         "code",
         "created_at",
         "deps",
+        "edited",
         "error",
         "finished",
         "id",
@@ -267,6 +268,7 @@ class ActorRecord:
         self.said = ""  # last, by its process, if that has crashed
         self.error: Failure | None = None
         self.repr = ""
+        self.edited = False  # it has modules that were edited since it loaded them
 
 
 class WorkerRecord:

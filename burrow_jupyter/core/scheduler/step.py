@@ -453,6 +453,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Returned: _returned,
     messages.ActorReady: lambda state, client, m: actors.on_ready(state, _worker_of(client), m),
     messages.ActorExit: lambda state, client, m: actors.on_exit(state, _worker_of(client), m),
+    messages.ModulesEdited: actors.on_edited,
     messages.Yielded: lambda state, client, m: tasks.on_yielded(state, _worker_of(client), m),
     messages.Started: _started,
     messages.Retiring: _retiring,
