@@ -224,7 +224,7 @@ def test_debug_opens_the_frames_of_a_call_in_a_batch(kitchen: Kernel, code: str)
     kitchen.wait(run)
     kitchen.run_ok("pool = None")
 
-    assert "In heat, process " in run.stdout
+    assert "In heat of In[" in run.stdout
     assert "-> if plate == 37: raise ValueError(plate)" in run.stdout
     assert "(37, 137)" in run.stdout
 
