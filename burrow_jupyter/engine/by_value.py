@@ -11,7 +11,7 @@ import io
 import sys
 import types
 from collections import ChainMap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,15 @@ def pickler() -> Any:
         return (make, parts, *rest)
 
     ours = {types.CodeType: reduce_named_code, _Cached: _reduce_cached}
+    reduce = cloudpickle.Pickler.reducer_override
     first, *others = table.maps  # a map more would cost each look-up a microsecond
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
         dispatch_table = ChainMap({**first, **ours}, *others)  # noqa: RUF012  # as pickle looks for it
+
+        def reducer_override(self, value: Any) -> Any:
+            reduced = reduce(self, value)
+            return reduced if reduced is NotImplemented else _with_slots(value, reduced)
 
     return Pickler
 
@@ -57,6 +62,19 @@ def dumps(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = No
     with io.BytesIO() as file:
         pickler()(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+def _with_slots(value: Any, reduced: Any) -> Any:
+    """Have a class made again with its `__slots__`, which cloudpickle only sets afterwards, in vain.
+
+    Without, instances would have a `__dict__` elsewhere, and could not come back.
+    """
+    if isinstance(value, type) and "__slots__" in value.__dict__:
+        make, arguments, *_ = reduced
+        # Enums are made otherwise, and have none; a NamedTuple makes its own.
+        if make.__name__ == "_make_skeleton_class" and NamedTuple not in arguments[2]:
+            arguments[3]["__slots__"] = value.__dict__["__slots__"]
+    return reduced
 
 
 def _reduce_cached(cached: Any) -> Any:

@@ -323,3 +323,63 @@ def both(x): return scaled(x), Scale().of(x), scaled.cache_parameters()["maxsize
 
     assert before.text == "(10, 10, 10)"
     assert workshop.run_ok("burrow.get(both.remote(5))").text == "(15, 15, 10)"
+
+
+SLOTTED = """
+import abc, dataclasses, enum
+from typing import Generic, NamedTuple, TypeVar
+T = TypeVar("T")
+class Plain:
+    __slots__ = ("x", "__hidden")
+    def __init__(self, x): self.x = self.__hidden = x
+    def hidden(self): return self.__hidden
+class Child(Plain):
+    __slots__ = "y"
+@dataclasses.dataclass(slots=True)
+class Data:
+    x: int
+    y: int = 2
+@dataclasses.dataclass(slots=True, frozen=True)
+class Frozen:
+    x: int
+@dataclasses.dataclass(slots=True, weakref_slot=True)
+class Weak:
+    x: int
+class Box(Generic[T]):
+    __slots__ = ("x",)
+    def __init__(self, x): self.x = x
+class Base(abc.ABC):
+    __slots__ = ()
+    @abc.abstractmethod
+    def get(self): ...
+class Made(Base):
+    __slots__ = {"x": "documented"}
+    def __init__(self, x): self.x = x
+    def get(self): return self.x
+class Pair(NamedTuple):
+    x: int
+class Level(enum.IntEnum):
+    LOW = 1
+    @property
+    def x(self): return self.value
+kinds = [Plain, Child, Data, Frozen, Weak, Box, Made, Pair, Level]
+@burrow.remote
+def back(thing): return thing, hasattr(thing, "__dict__"), thing.x
+@burrow.remote
+def make(kind): return kind(1)
+"""
+
+
+def test_instances_of_classes_with_slots_come_back_and_have_only_these(cells: Kernel):
+    cells.run_ok(SLOTTED)
+
+    for things in ("[kind(1) for kind in kinds]", "burrow.get([make.remote(k) for k in kinds])"):
+        run = cells.run_ok(
+            f"things = {things}; news = burrow.get([back.remote(thing) for thing in things])\n"
+            "for old, (new, has_dict, x) in zip(things, news, strict=True):\n"
+            "    assert type(new) is type(old) and new.x == x == 1, new\n"
+            "    assert has_dict == hasattr(old, '__dict__'), (new, has_dict)\n"
+            "assert news[0][0].hidden() == 1\n"
+            "[type(thing).__name__ for thing in things if hasattr(thing, '__dict__')]"
+        )
+        assert run.text == "['Level']"
