@@ -11,6 +11,8 @@ import pytest
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from helpers.kernels import Kernel
 
 ENTRIES = textwrap.dedent(
@@ -269,6 +271,86 @@ def test_large_captures_are_named_in_one_line_and_shared(cells: Kernel):
     ), run.stderr
     again = cells.run_ok("burrow.get(use.remote())")
     assert "captures" not in again.stderr
+
+
+SHELF = """
+import numpy as np
+shelf = np.ones(2_000_000)
+def step(): return 0
+@burrow.remote
+def left(): return step() + shelf[0]
+@burrow.remote
+def right(): return step() + shelf[1]
+def captured():
+    return [row for row in burrow.objects() if row["captured_by"] and row["size_bytes"] > 15e6]
+def mapped():
+    maps = [open(f"/proc/{row['pid']}/maps").read().split("\\n") for row in burrow.workers()]
+    of_ours = [line.split()[0].split("-") for lines in maps for line in lines if "/c" in line]
+    return any(int(end, 16) - int(start, 16) > 15e6 for start, end in of_ours)
+"""
+
+
+def test_a_captured_array_is_stored_and_told_of_once_and_goes_with_its_last_function(cells: Kernel):
+    number = cells.run_ok(SHELF).reply["content"]["execution_count"]
+    told = []
+    for edit in range(4):
+        cells.run_ok(f"def step(): return {edit}")
+        run = cells.run_ok("[float(x) for x in burrow.get([left.remote(), right.remote()])]")
+        assert run.text == str([edit + 1.0] * 2)
+        told.append(run.stderr.count("captures shelf"))
+    assert told == [1, 0, 0, 0]
+    rows = "[(row['size_bytes'] // 10**6, row['captured_by'], row['run']) for row in captured()]"
+    assert cells.run_ok(rows).text == f"[(16, ['left', 'right'], 'In[{number + 2}]')]"
+    assert "captured by left, right" in cells.run_ok("%burrow mem").stdout
+    name = cells.run_ok("print(captured()[0]['id'], end='')").stdout
+    assert "is captured by left and right" in cells.run_ok(f"%burrow free {name}").stdout
+
+    cells.run_ok(
+        "del right, shelf\n@burrow.remote\ndef left(): return 5\nburrow.get(left.remote())"
+    )
+
+    wait_until(lambda: cells.run_ok("captured()").text == "[]", 10, "the end of the array")
+    wait_until(lambda: cells.run_ok("mapped()").text == "False", 10, "the end of its mappings")
+
+
+def test_calls_and_actors_keep_the_definition_that_they_were_made_of(cells: Kernel, tmp_path: Path):
+    cells.run_ok(
+        "import os\n"
+        "@burrow.remote\ndef wait(path):\n    while not os.path.exists(path): time.sleep(0.005)\n"
+        "    return 'old'\n"
+        "@burrow.remote(num_cpus=0, max_restarts=1, max_task_retries=1)\n"
+        "class Vase:\n    def says(self): return 'old', os.getpid()\n"
+        f"vase = Vase.remote(); before = burrow.get(vase.says.remote())\n"
+        f"waiting = [wait.remote({str(tmp_path / 'gate')!r}) for _ in range(6)]"
+    )
+
+    cells.run_ok(
+        "@burrow.remote\ndef wait(path): return 'new'\n"
+        "@burrow.remote(num_cpus=0)\nclass Vase:\n    def says(self): return 'new', os.getpid()\n"
+        "burrow.get(Vase.remote().says.remote())[0]"
+    )
+    cells.run_ok("os.kill(before[1], 9)")
+
+    (tmp_path / "gate").touch()
+    assert cells.run_ok("burrow.get(waiting)").text == str(["old"] * 6)
+    after = cells.run_ok("after = burrow.get(vase.says.remote()); after[0], after[1] != before[1]")
+    assert after.text == "('old', True)"
+    assert cells.run_ok("burrow.get(wait.remote(''))").text == "'new'"
+
+
+def test_a_cell_that_is_run_again_does_not_store_anew_what_it_captures(cells: Kernel):
+    cells.run_ok(SHELF)
+    cell = SHELF.partition("def step")[2].partition("def captured")[0]
+    cell = f"def step{cell}burrow.get([left.remote(), right.remote()])\ncaptured()[0]['id']"
+    first = cells.run_ok(cell)
+
+    again = [cells.run_ok(cell) for _ in range(3)]
+
+    assert {run.text for run in again} == {first.text}
+    assert "captures" in first.stderr
+    assert not any("captures" in run.stderr for run in again)
+    assert cells.run_ok("len(captured())").text == "1"
+    cells.run_ok("del left, right")
 
 
 POT = """
