@@ -251,8 +251,8 @@ def by_definition() -> str:
         backend = context.backend()
         definition = Definition(function, "function")
         runs = itertools.count(1)
-        same = _each(lambda: definition.id_in(backend, 0))
-        first = _each(lambda: definition.id_in(backend, next(runs)))
+        same = _each(lambda: definition.code_in(backend, 0))
+        first = _each(lambda: definition.code_in(backend, next(runs)))
     return "\n".join(
         (
             "| is the definition as it was? | us |",

@@ -225,9 +225,9 @@ class ActorClass:
         options = _actor_options(self._name, self._given, self._info, backend)
         check_feasible(backend, self._name, options.shape)
         run_id = context.run_of_caller()
-        code_id = self._definition.id_in(backend, run_id)
+        code = self._definition.code_in(backend, run_id)
         try:
-            actor_id = backend.create_actor(code_id, options, args, kwargs, run_id)
+            actor_id = backend.create_actor(code.id, options, args, kwargs, run_id)
         except Ended as ended:
             raise ValueError(str(ended)) from None
         except Failed as failed:
@@ -522,8 +522,8 @@ class ActorHandle:
             raise ValueError(msg)
         backend = self._backend
         known = _Method(info.name, "upgrade", _anything, skip_first=False)
-        code_id = target._definition.id_in(backend, context.run_of_caller())  # noqa: SLF001  # as above
-        ref: ObjectRef[None] = self._call(UPGRADE, known, None, (), {}, code_id)
+        code = target._definition.code_in(backend, context.run_of_caller())  # noqa: SLF001  # as above
+        ref: ObjectRef[None] = self._call(UPGRADE, known, None, (), {}, code.id)
         self._info = info
         return ref
 

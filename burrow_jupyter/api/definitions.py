@@ -5,6 +5,7 @@ Also the check of arguments at the call, in the caller, as a local call would ch
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,21 @@ def refuse_graph(self: object, *args: Any, **kwargs: Any) -> Any:
     raise NotImplementedError(_NO_GRAPHS)
 
 
+class Code:
+    """A function or class as one session knows it, for as long as somebody may call it."""
+
+    __slots__ = ("_backend", "id")
+
+    def __init__(self, code_id: int, backend: Backend) -> None:
+        """Wrap an id that the backend has already counted for us."""
+        self.id = code_id
+        self._backend = backend
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter is going down
+            self._backend.let_go(self.id)
+
+
 class Definition:
     """A function or class, made known in each session; shared by all its `.options()`.
 
@@ -46,7 +62,7 @@ class Definition:
     helpers, other remote functions) may have been changed by cells meanwhile.
     """
 
-    __slots__ = ("_code_id", "_meta", "_name", "_run_id", "_session", "_target")
+    __slots__ = ("_code", "_meta", "_name", "_run_id", "_session", "_target")
 
     def __init__(self, target: Any, name: str, meta: bytes = b"") -> None:
         """Args: meta: of a class: what those who look up an actor must know of it."""
@@ -55,24 +71,28 @@ class Definition:
         self._meta = meta
         self._session = -1
         self._run_id = 0
-        self._code_id = 0
+        self._code: Code | None = None
 
-    def id_in(self, backend: Backend, run_id: int) -> int:
-        """Return its code id in a run of a session; the first call there pickles it.
+    def code_in(self, backend: Backend, run_id: int) -> Code:
+        """Return its code in a run of a session; the first call there pickles it.
+
+        Hold it until what names its id was submitted.
 
         Raises:
             TypeError: it cannot be pickled.
             ValueError: it is unreasonably large.
         """
-        if self._session != backend.session or run_id != self._run_id:
-            if self._session != backend.session or not context.in_worker():
+        code = self._code
+        if code is None or self._session != backend.session or run_id != self._run_id:
+            if code is None or self._session != backend.session or not context.in_worker():
                 try:
-                    self._code_id = backend.define(self._target, self._name, self._meta)
+                    code_id = backend.define(self._target, self._name, self._meta, run_id=run_id)
                 except Failed as failed:
                     raise to_exception(failed.failure) from None
+                self._code = code = Code(code_id, backend)
             self._session = backend.session
             self._run_id = run_id
-        return self._code_id
+        return code
 
 
 class Parameters:

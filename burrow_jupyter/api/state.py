@@ -112,7 +112,10 @@ def actors() -> Rows:
 
 
 def objects() -> Rows:
-    """Return the objects that something refers to."""
+    """Return the objects that something refers to.
+
+    An array above 100 KB that functions or classes capture is one, too: `captured_by` says of which.
+    """
     return Rows(context.backend().ask("objects"), ("id", "state", "size_bytes", "where", "refs"))
 
 

@@ -25,6 +25,7 @@ from burrow_jupyter.core.options import STREAMING, TaskOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from burrow_jupyter.api.definitions import Code
     from burrow_jupyter.backends.protocol import Backend
 
 P = ParamSpec("P")
@@ -47,7 +48,7 @@ class RemoteFunction(Generic[P, T]):
     def _forget_session(self) -> None:
         self._session = -1
         self._run_id = 0
-        self._code_id = 0
+        self._code: Code  # as of the run
         self._options_id = 0
         self._definition = Definition(self._function, self._name)
 
@@ -92,8 +93,9 @@ class RemoteFunction(Generic[P, T]):
         try:
             if backend.session != self._session or run_id != self._run_id:
                 self._open(backend, run_id)
+            code = self._code  # held until the call was submitted
             task_id = backend.submit(
-                self._code_id,
+                code.id,
                 self._options_id,
                 self._options,
                 args,
@@ -111,7 +113,7 @@ class RemoteFunction(Generic[P, T]):
 
     def _open(self, backend: Backend, run_id: int) -> None:
         """Make the code known in a new run of a cell, and the options in a new session."""
-        self._code_id = self._definition.id_in(backend, run_id)
+        self._code = self._definition.code_in(backend, run_id)
         self._run_id = run_id
         if backend.session != self._session:
             check_feasible(backend, self._name, self._options.shape)
@@ -163,7 +165,7 @@ class RemoteFunction(Generic[P, T]):
 
 
 RemoteFunction.__module__ = "burrow"
-_OF_SESSION = frozenset({"_session", "_run_id", "_code_id", "_options_id", "_definition"})
+_OF_SESSION = frozenset({"_session", "_run_id", "_code", "_options_id", "_definition"})
 
 
 def refs_of(

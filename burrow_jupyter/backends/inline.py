@@ -271,7 +271,9 @@ class InlineBackend:
         self.wrap_ref: Callable[[int], Any] = lambda object_id: object_id
         self.wrap_refs: Callable[[list[Any]], Any] = list
         self._closed = False
-        self._book = CodeBook()
+        self._book = CodeBook(None, None, self._forget_code)
+        self.let_go = self._book.let_go
+        self.tidy = self._book.sweep
         self.loops = _Loops()
         self._codes: dict[int, tuple[Value, bytes]] = {}
         self._loaded: dict[int, Any] = {}
@@ -301,15 +303,20 @@ class InlineBackend:
 
     # ---- code and options ------------------------------------------------------------
 
-    def define(self, target: Any, name: str, meta: bytes = b"") -> int:
+    def define(self, target: Any, name: str, meta: bytes = b"", *, run_id: int = 0) -> int:
         """Make a function or class known; see `Backend.define`."""
 
-        def send(value: Value) -> int:
+        def send(value: Value, captured: list[int]) -> int:
             code_id = self.mint.next()
             self._codes[code_id] = (self.keep(value), meta)
             return code_id
 
-        return self._book.find(target, name, meta, None, send)
+        return self._book.find(target, name, meta, send)
+
+    def _forget_code(self, code_id: int) -> None:
+        if code_id not in self._classes.values():  # of actors, whose records stay
+            del self._codes[code_id]
+            self._loaded.pop(code_id, None)
 
     def code(self, code_id: int) -> Any:
         """Return a function or class, unpickled once as a worker would."""
@@ -865,6 +872,7 @@ class InlineBackend:
                     "refs": known.count,
                     "held_here": True,
                     "held_by_actors": [],
+                    "captured_by": [],
                     "task": task["name"],
                     "run": self._ledger.label(task["run"]),
                 }

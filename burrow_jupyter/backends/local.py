@@ -83,7 +83,7 @@ class LocalBackend:
         self.totals = client.totals
         self._launched = launched
         self.waits_for_infeasible: bool = client.info.get("infeasible_waits", False)
-        self._codes = CodeBook()
+        self._codes = CodeBook(client.writer, client.put, client.drop)
         driver = launched is not None
         self._direct = client.direct = Direct(client) if driver else None
         if self._direct is not None:
@@ -103,6 +103,8 @@ class LocalBackend:
         self._submit = client.submit
         self.wait_on = client.wait_on
         self.awaits_in = client.awaits_in
+        self.let_go = self._codes.let_go
+        self.tidy = self._codes.sweep
         self.drop = client.drop
         self.adopt = client.adopt
         self.current = current.call
@@ -125,18 +127,21 @@ class LocalBackend:
 
     # ---- code and options ------------------------------------------------------------
 
-    def define(self, target: Any, name: str, meta: bytes = b"") -> int:
+    def define(self, target: Any, name: str, meta: bytes = b"", *, run_id: int = 0) -> int:
         """Pickle a function or class and send it; see `Backend.define`."""
 
-        def send(value: Value) -> int:
+        def send(value: Value, captured: list[int]) -> int:
             code_id = self._next()
-            self.client.post(messages.DefineCode(code_id, name, value, meta))
+            self.client.expect(code_id)
+            try:
+                self.client.post(messages.DefineCode(code_id, name, value, meta, captured, run_id))
+            except BaseException:  # as in `submit`
+                self.client.drop(code_id)
+                raise
             return code_id
 
         try:
-            return self._codes.find(
-                target, name, meta, self.client.writer, send, check_edits=self._runs_cells
-            )
+            return self._codes.find(target, name, meta, send, in_cell=self._runs_cells)
         except StoreFullError as error:
             raise _no_room(f"{name}, its code and what it uses,", error) from None
 
@@ -144,10 +149,11 @@ class LocalBackend:
         self, function: Callable[[], object], name: str, *, run_id: int = 0, key: str = ""
     ) -> int:
         """Have every worker call a function once; see `Backend.set_up`."""
-        code_id = self.define(function, name)
+        code_id = self.define(function, name, run_id=run_id)
         if self._direct is not None:
             self._direct.leave_all()
         self.client.post(messages.Setup(code_id, run_id, key))
+        self._codes.let_go(code_id)
         return code_id
 
     def intern(self, options: TaskOptions) -> int:

@@ -57,15 +57,28 @@ class Backend(Protocol):
     def untouched(self) -> bool:
         """Whether nothing was ever submitted or stored in the session by this process."""
 
-    def define(self, target: Any, name: str, meta: bytes = b"") -> int:
+    def define(self, target: Any, name: str, meta: bytes = b"", *, run_id: int = 0) -> int:
         """Make a function or class known; return its code id, the same for the same code.
 
-        `meta` is what `named_actor` gives to those who look an actor of the class up.
+        The id is counted once more by each call, and once less by `let_go`: code that nobody
+        holds and no call needs is forgotten, with what it captures.
+
+        Args:
+            target: the function or class.
+            name: of it, for people.
+            meta: what `named_actor` gives to those who look an actor of the class up.
+            run_id: in which it is made known.
 
         Raises:
             TypeError: it cannot be pickled; the text names the path to the culprit.
             ValueError: it is unreasonably large.
         """
+
+    def let_go(self, code_id: int) -> None:
+        """Count one holder of a function or class less; callable from `__del__`."""
+
+    def tidy(self) -> None:
+        """A cell is over: forget the functions and classes that nobody holds any more."""
 
     def set_up(
         self, function: Callable[[], object], name: str, *, run_id: int = 0, key: str = ""

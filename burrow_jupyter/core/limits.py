@@ -159,5 +159,18 @@ CODE_WARN_BYTES = 1_000_000
 """A function or class this large in pickled form draws a warning. Ray's figure is ten times
 that; in a notebook a forgotten variable is the usual reason."""
 
+CAPTURED_MIN_BYTES = INLINE_MAX_BYTES
+"""Larger buffers that code captures are objects: stored once, however often the code is edited."""
+
+LET_GO_CODE_MAX = 64
+"""Functions and classes that a process has let go and still knows: those of a cell that is run
+again are the same ones, as a rule."""
+
+LET_GO_CAPTURING_MAX = 4
+"""Of them, those that capture large buffers, while the cell runs."""
+
+LEAVE_INTERVAL_S = 1.0
+"""Between two looks whether a call still needs code that nobody holds: each looks at all calls."""
+
 CODE_MAX_BYTES = 100 * 1024 * 1024
 """A function or class larger than this is refused (Ray's figure)."""

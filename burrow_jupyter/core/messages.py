@@ -58,12 +58,18 @@ class Hello(Message, tag=1):
 
 
 class DefineCode(Message, tag=2):
-    """The pickle of a function or class, sent once a session by each client."""
+    """The pickle of a function or class, which the client holds from now on, as it does objects.
+
+    Its large buffers are objects, too, which the client has put before: the same for all code
+    that captures them.
+    """
 
     code_id: int
     name: str
     value: Value
     meta: bytes = b""  # of a class: what callers must know of it, opaque here
+    captured: list[int] = []  # the buffers, in the order of the pickle
+    run_id: int = 0
 
 
 class DefineOptions(Message, tag=3):
@@ -166,7 +172,7 @@ class Hold(Message, tag=11):
 
 
 class Drop(Message, tag=12):
-    """The client holds these no more."""
+    """The client holds these objects, actors or code no more."""
 
     ids: list[int]
 
@@ -545,6 +551,13 @@ class Code(Message, tag=70):
 
     code_id: int
     value: Value
+    captured: list[Value] = []  # its large buffers, in the order of the pickle
+
+
+class ForgetCode(Message, tag=84):
+    """Nothing names this code any more."""
+
+    code_id: int
 
 
 class Options(Message, tag=71):
@@ -745,6 +758,7 @@ HeadToClient = (
     | FeedFrame
     | Printed
     | Code
+    | ForgetCode
     | Options
     | Run
     | RunMany

@@ -14,7 +14,7 @@ import pickle
 import sys
 import types
 from collections import ChainMap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.engine import exception_parts, generators, seeds, sources
 
@@ -64,7 +64,8 @@ def pickler(kinds: tuple[type, ...] = ()) -> Any:
         def reducer_override(self, obj: Any) -> Any:
             if isinstance(obj, BaseException):
                 return exception_parts.reduce(obj)
-            return usual(self, obj)
+            reduced = usual(self, obj)
+            return reduced if reduced is NotImplemented else _with_slots(obj, reduced)
 
     return Pickler
 
@@ -133,6 +134,19 @@ def modules_of(value: Any) -> set[str]:
     with contextlib.suppress(Exception):
         Looker(io.BytesIO(), protocol=5, buffer_callback=lambda buffer: False).dump(value)
     return found
+
+
+def _with_slots(value: Any, reduced: Any) -> Any:
+    """Have a class made again with its `__slots__`, which cloudpickle only sets afterwards, in vain.
+
+    Without, instances would have a `__dict__` elsewhere, and could not come back.
+    """
+    if isinstance(value, type) and "__slots__" in value.__dict__:
+        make, arguments, *_ = reduced
+        # Enums are made otherwise, and have none; a NamedTuple makes its own.
+        if make.__name__ == "_make_skeleton_class" and NamedTuple not in arguments[2]:
+            arguments[3]["__slots__"] = value.__dict__["__slots__"]
+    return reduced
 
 
 def _reduce_cached(cached: Any) -> Any:

@@ -295,6 +295,7 @@ class Client:
             messages.ModulesEdited: self.inbox.append,
             messages.Setup: self.inbox.append,
             messages.Code: self._on_urgent,
+            messages.ForgetCode: self.inbox.append,
             messages.Options: self._on_urgent,
             messages.TakeBack: self._on_urgent,
             messages.Interrupt: self._on_urgent,
@@ -621,6 +622,10 @@ class Client:
     def load(self, value: Value) -> Any:
         """Return the user's value."""
         return serialization.load(value, self.reader, self.looks)
+
+    def load_code(self, value: Value, captured: list[Value]) -> Any:
+        """Return what `serialization.pickle_code` has pickled."""
+        return serialization.load_code(value, captured, self.reader, self.looks)
 
     def dump(self, value: Any) -> Value:
         """Pickle a user's value, large ones to shared memory."""

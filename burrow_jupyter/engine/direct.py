@@ -400,7 +400,9 @@ class Direct:
             gone = _gone_if_all(out)
             for flight in list(self._flights.values()):
                 message = flight.message
-                if gone is None or message.task_id in gone or message.actor_id in gone:
+                if gone is None or not gone.isdisjoint(
+                    (message.task_id, message.actor_id, message.code_id)
+                ):
                     told = self._land(flight)
                     if told is not None:
                         front.append(told)
@@ -450,7 +452,7 @@ class Direct:
 
 
 def _gone_if_all(out: list[Any]) -> set[int] | None:
-    """Return which refs have died, if nothing else that is to be sent concerns any call."""
+    """Return which refs and code were let go, if nothing else that is to be sent concerns any call."""
     gone: set[int] = set()
     for message in out:
         if type(message) is messages.Drop:

@@ -17,7 +17,7 @@ import pickle
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from burrow_jupyter.core.limits import IDS_MAX, INLINE_MAX_BYTES
+from burrow_jupyter.core.limits import CAPTURED_MIN_BYTES, IDS_MAX, INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.engine import by_value
 from burrow_jupyter.engine.store.segments import SegmentLostError
@@ -110,43 +110,47 @@ class PickledCode(NamedTuple):
     """A function or class as it travels; the same for the same code."""
 
     data: bytes
-    buffers: list[memoryview]
-    """Large arrays that it captures: every worker maps them, none copies them."""
+    captured: list[memoryview]
+    """Its large arrays, in the order of the pickle: every worker maps them, none copies them."""
     ids: list[int]
     """Of the refs in it."""
 
     @property
     def nbytes(self) -> int:
         """How much it is in all."""
-        return len(self.data) + sum(buffer.nbytes for buffer in self.buffers)
+        return len(self.data) + sum(buffer.nbytes for buffer in self.captured)
 
 
-def pickle_code(value: Any) -> PickledCode:
-    """Pickle a function or class, by value where it is not importable, with its cells' text."""
+def pickle_code(value: Any, *, apart: bool = True) -> PickledCode:
+    """Pickle a function or class, by value where it is not importable, with its cells' text.
+
+    Large buffers stay apart, if they are to.
+    """
     outer = _collector.ids
     ids: list[int] = []
     _collector.ids = ids
     try:
-        buffers: list[memoryview] = []
-        data = by_value.dumps(value, _keep_out_of(buffers), of_code=True)
-        return PickledCode(data, buffers, ids)
+        captured: list[memoryview] = []
+        keep_out = _keep_out_of(captured, CAPTURED_MIN_BYTES) if apart else None
+        data = by_value.dumps(value, keep_out, of_code=True)
+        return PickledCode(data, captured, ids)
     finally:
         _collector.ids = outer
 
 
 def store_code(code: PickledCode, writer: SegmentWriter | None) -> Value:
-    """Make a value of what `pickle_code` returned."""
-    if not code.buffers and (len(code.data) <= INLINE_MAX_BYTES or writer is None):
-        return Value(code.data, [], "", 0, code.ids)
-    return _store(code.data, code.buffers, code.ids, writer)
+    """Make a value of what `pickle_code` returned, but for what is captured."""
+    return _store(code.data, [], code.ids, writer)
 
 
-def _keep_out_of(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+def _keep_out_of(
+    buffers: list[memoryview], in_band_max_bytes: int = IN_BAND_MAX_BYTES
+) -> Callable[[pickle.PickleBuffer], bool]:
     """Return a callback that keeps large buffers out of a pickle, and in this list."""
 
     def keep_out(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes <= IN_BAND_MAX_BYTES:
+        if raw.nbytes <= in_band_max_bytes:
             return True
         buffers.append(raw)
         return False
@@ -208,14 +212,7 @@ def load(value: Value, reader: SegmentReader, on_map: Callable[[str], None]) -> 
         Exception: whatever unpickling raises.
     """
     if value.segment:
-        on_map(value.segment)
-        try:
-            view = reader.map(value.segment, value.size)
-        except OSError as error:
-            reader.unmapped.append(value.segment)
-            if error.errno not in (errno.ENOENT, errno.EIO):
-                raise
-            raise SegmentLostError(reader.files.path(value.segment)) from None
+        view = _map(value, reader, on_map)
     elif value.sizes:
         view = memoryview(bytearray(value.data))  # writable, and nobody else's
     else:
@@ -229,3 +226,30 @@ def load(value: Value, reader: SegmentReader, on_map: Callable[[str], None]) -> 
         buffers.append(view[at : at + size])
         at += _aligned(size)
     return pickle.loads(view[: sizes[0]], buffers=buffers)  # noqa: S301
+
+
+def load_code(
+    value: Value, captured: list[Value], reader: SegmentReader, on_map: Callable[[str], None]
+) -> Any:
+    """Return what `pickle_code` has pickled; raises as `load` does.
+
+    Args:
+        value: of `store_code`.
+        captured: the large buffers, each dumped as a `PickleBuffer`.
+        reader: as for `load`.
+        on_map: likewise.
+    """
+    buffers = [load(one, reader, on_map) for one in captured]
+    data = _map(value, reader, on_map) if value.segment else value.data
+    return pickle.loads(data, buffers=buffers)  # noqa: S301  # only drivers and workers come here
+
+
+def _map(value: Value, reader: SegmentReader, on_map: Callable[[str], None]) -> memoryview:
+    on_map(value.segment)
+    try:
+        return reader.map(value.segment, value.size)
+    except OSError as error:
+        reader.unmapped.append(value.segment)
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise
+        raise SegmentLostError(reader.files.path(value.segment)) from None

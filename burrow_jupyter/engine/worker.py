@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -89,7 +90,7 @@ class Worker:
         current.facts.gpus = gpus
         current.facts.pid = os.getpid()
         current.facts.keep = self.keep
-        self._code_values: dict[int, Value] = {}
+        self._code_messages: dict[int, messages.Code] = {}
         self._codes: dict[int, Any] = {}
         self._options: dict[int, TaskOptions] = {}
         self._runs_of: dict[int, int] = {}
@@ -157,6 +158,8 @@ class Worker:
                     self._set_up(message)
                 elif kind is messages.ModulesEdited:
                     self._look_for_edits()
+                elif kind is messages.ForgetCode:
+                    self._forget_code(message.code_id)
                 elif kind is messages.Exit:
                     break
             self._finish()
@@ -256,8 +259,9 @@ class Worker:
     def _urgent(self, message: Any) -> None:
         kind = type(message)
         if kind is messages.Code:
-            self.client.receive_value(message.value)
-            self._code_values[message.code_id] = message.value
+            for value in (message.value, *message.captured):
+                self.client.receive_value(value)
+            self._code_messages[message.code_id] = message
         elif kind is messages.Options:
             self._options[message.options_id] = message.options
         elif kind is messages.TakeBack:
@@ -469,7 +473,7 @@ class Worker:
             if (
                 door.is_open_to(run.task_id)
                 and run.options_id in self._options
-                and (run.method or run.code_id in self._code_values)
+                and (run.method or run.code_id in self._code_messages)
             ):
                 door.running = run.task_id
                 return True
@@ -652,12 +656,24 @@ class Worker:
         """Return a function or class that the head has sent."""
         code = self._codes.get(code_id)
         if code is None:
-            value = self._code_values[code_id]
+            message = self._code_messages[code_id]
             with generators.arriving() as own:
-                code = self._codes[code_id] = self.client.load(value)
+                code = self.client.load_code(message.value, message.captured)
+            self._codes[code_id] = code
             if own:
                 seeds.adopt(code, own)
         return code
+
+    def _forget_code(self, code_id: int) -> None:
+        """Let go of a function or class that nothing names any more, and of what it captures."""
+        message = self._code_messages.pop(code_id)
+        self._codes.pop(code_id, None)
+        if message.captured:
+            # A function and the globals that it was sent with hold each other: the arrays
+            # would stay until a garbage collection, which an idle worker never makes.
+            gc.collect()
+        for value in (message.value, *message.captured):
+            self.client.release_segment(value.segment)
 
     def run_coroutine(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end, in a loop of its own."""

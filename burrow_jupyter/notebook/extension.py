@@ -53,6 +53,7 @@ class _Wiring:
         self.live.hook()
         self.background.hook()
         self.runs.on_begin.append(self._look_at_modules)
+        self.runs.on_end.append(lambda _: _tidy())
         sources.label_of_file = lambda filename: _cell_label(shell, filename)
         lifecycle.kernel_id = _kernel_id()
         lifecycle.on_open.append(self.opened)
@@ -117,6 +118,13 @@ def unload(shell: InteractiveShell) -> None:
     if _wiring is not None:
         _wiring.undo()
         _wiring = None
+
+
+def _tidy() -> None:
+    """What a cell has defined anew, and nobody can call any more, is forgotten."""
+    backend = context.current_or_none()
+    if backend is not None:
+        backend.tidy()
 
 
 def _cell_label(shell: InteractiveShell, filename: str) -> str:

@@ -92,6 +92,7 @@ class Memory:
         holders = self._holders(rows[:ROWS])
         for row in rows[:ROWS]:
             names = holders.get(row["id"], [])
+            captured = row.get("captured_by", [])
             here = any(not name.startswith("actor ") for name in names)
             named = here + len({n.partition(".")[0] for n in names if n.startswith("actor ")})
             held = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
@@ -100,11 +101,11 @@ class Memory:
                 if row.get("held_here") and not here:
                     others = "what the notebook shows or waits for"
                 held = f"{held} and {others}" if held else others
+            held = f"captured by {', '.join(captured[:NAMES])}" if captured else f"held by {held}"
             # The name of a background cell is that of its run.
             made = " of ".join(dict.fromkeys(filter(None, (row.get("task"), row.get("run")))))
             lines.append(
-                f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
-                f"{made:<20}  held by {held}"
+                f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  {made:<20}  {held}"
             )
         if len(rows) > ROWS:
             lines.append(f"... and {len(rows) - ROWS:,} smaller ones: burrow.objects()")
@@ -141,7 +142,11 @@ class Memory:
     def _give_up(self, name: str) -> str:
         """Give up the values that lie within a variable, or that of this id; who holds them stays."""
         wanted = _without_quotes(name)
-        if any(row["id"] == wanted for row in state.objects()):
+        row = next((row for row in state.objects() if row["id"] == wanted), None)
+        if row is not None and row.get("captured_by"):
+            users = " and ".join(row["captured_by"])
+            return f"{name} is captured by {users}: it goes when no definition uses it any more."
+        if row is not None:
             found = {parse_short(wanted)}
         else:
             found = {

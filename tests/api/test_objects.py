@@ -325,3 +325,81 @@ def test_what_is_interrupted_while_it_is_sent_is_not_held(monkeypatch):
 
 def living():
     return [row for row in burrow.actors() if row["state"] == "alive"]
+
+
+# ---- what functions capture ------------------------------------------------------------
+
+
+def captured():
+    return sorted(name for row in burrow.objects() for name in row["captured_by"])
+
+
+def definition_of(array, number):
+    """Return a remote function of its own that captures an array."""
+
+    @burrow.remote
+    def first_of():
+        return float(array[0]) + number
+
+    return first_of
+
+
+def test_arrays_of_functions_that_were_dropped_do_not_pile_up():
+    for number in range(5):
+        assert burrow.get(definition_of(np.full(50_000, number), 0).remote()) == number
+
+        wait_until(lambda: len(captured()) == 1, 10, "the end of the one before")
+
+
+def test_functions_that_capture_the_same_share_it():
+    array = np.ones(50_000)
+    functions = [definition_of(array, number) for number in range(3)]
+
+    assert burrow.get([function.remote() for function in functions]) == [1, 2, 3]
+
+    [row] = [row for row in burrow.objects() if row["captured_by"]]
+    assert row["where"] == "shared memory"
+
+
+def test_a_function_that_was_dropped_runs_the_calls_that_were_made(tmp_path):
+    gates = [tmp_path / "gate", tmp_path / "second"]
+
+    def begin(gate):
+        array = np.ones(50_000)
+
+        @burrow.remote
+        def wait():
+            pass_gate(gate)
+            return array.sum()
+
+        return [wait.remote() for _ in range(4)]
+
+    refs = begin(gates[0])
+    later = begin(gates[1])
+    wait_until(lambda: captured() == ["wait"], 10, "both, of which one array is stored")
+    for gate in gates:
+        gate.touch()
+
+    assert burrow.get(refs + later) == [50_000] * 8
+
+
+def test_tasks_forget_the_functions_that_they_have_defined():
+    @burrow.remote
+    def define(count):
+        arrays = [np.full(50_000, n) for n in range(count)]
+        return burrow.get([definition_of(array, 1).remote() for array in arrays])
+
+    assert burrow.get(define.remote(6)) == [1, 2, 3, 4, 5, 6]
+
+    wait_until(lambda: len(captured()) <= 1, 10, "the end of all but the last")
+
+
+def test_equal_arrays_of_a_function_are_writable_or_not_as_they_were():
+    locked, open_one = np.ones(50_000), np.ones(50_000)
+    locked.flags.writeable = False
+
+    @burrow.remote
+    def are_writable():
+        return locked.flags.writeable, open_one.flags.writeable
+
+    assert burrow.get(are_writable.remote()) == (False, True)

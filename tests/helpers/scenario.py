@@ -105,11 +105,12 @@ class Client:
 
     # ---- what it does ----------------------------------------------------------------
 
-    def define(self, name: str, value: Value | None = None) -> int:
-        """Define a function once; return the id of its code."""
+    def define(self, name: str, value: Value | None = None, captured: Iterable[int] = ()) -> int:
+        """Define a function once, which captures objects; return the id of its code."""
         if name not in self._known:
             self._known[name] = self.new_id()
-            self.say(messages.DefineCode(self._known[name], name, value or Value(b"code")))
+            code = value or Value(b"code")
+            self.say(messages.DefineCode(self._known[name], name, code, captured=list(captured)))
         return self._known[name]
 
     def _options(self, options: TaskOptions) -> int:

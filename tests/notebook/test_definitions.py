@@ -11,6 +11,8 @@ import pytest
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from helpers.kernels import Kernel
 
 ENTRIES = textwrap.dedent(
@@ -336,6 +338,86 @@ def test_large_captures_are_named_in_one_line_and_shared(cells: Kernel):
     assert "captures" not in again.stderr
 
 
+SHELF = """
+import numpy as np
+shelf = np.ones(2_000_000)
+def step(): return 0
+@burrow.remote
+def left(): return step() + shelf[0]
+@burrow.remote
+def right(): return step() + shelf[1]
+def captured():
+    return [row for row in burrow.objects() if row["captured_by"] and row["size_bytes"] > 15e6]
+def mapped():
+    maps = [open(f"/proc/{row['pid']}/maps").read().split("\\n") for row in burrow.workers()]
+    of_ours = [line.split()[0].split("-") for lines in maps for line in lines if "/c" in line]
+    return any(int(end, 16) - int(start, 16) > 15e6 for start, end in of_ours)
+"""
+
+
+def test_a_captured_array_is_stored_and_told_of_once_and_goes_with_its_last_function(cells: Kernel):
+    number = cells.run_ok(SHELF).reply["content"]["execution_count"]
+    told = []
+    for edit in range(4):
+        cells.run_ok(f"def step(): return {edit}")
+        run = cells.run_ok("[float(x) for x in burrow.get([left.remote(), right.remote()])]")
+        assert run.text == str([edit + 1.0] * 2)
+        told.append(run.stderr.count("captures shelf"))
+    assert told == [1, 0, 0, 0]
+    rows = "[(row['size_bytes'] // 10**6, row['captured_by'], row['run']) for row in captured()]"
+    assert cells.run_ok(rows).text == f"[(16, ['left', 'right'], 'In[{number + 2}]')]"
+    assert "captured by left, right" in cells.run_ok("%burrow mem").stdout
+    name = cells.run_ok("print(captured()[0]['id'], end='')").stdout
+    assert "is captured by left and right" in cells.run_ok(f"%burrow free {name}").stdout
+
+    cells.run_ok(
+        "del right, shelf\n@burrow.remote\ndef left(): return 5\nburrow.get(left.remote())"
+    )
+
+    wait_until(lambda: cells.run_ok("captured()").text == "[]", 10, "the end of the array")
+    wait_until(lambda: cells.run_ok("mapped()").text == "False", 10, "the end of its mappings")
+
+
+def test_calls_and_actors_keep_the_definition_that_they_were_made_of(cells: Kernel, tmp_path: Path):
+    cells.run_ok(
+        "import os\n"
+        "@burrow.remote\ndef wait(path):\n    while not os.path.exists(path): time.sleep(0.005)\n"
+        "    return 'old'\n"
+        "@burrow.remote(num_cpus=0, max_restarts=1, max_task_retries=1)\n"
+        "class Vase:\n    def says(self): return 'old', os.getpid()\n"
+        f"vase = Vase.remote(); before = burrow.get(vase.says.remote())\n"
+        f"waiting = [wait.remote({str(tmp_path / 'gate')!r}) for _ in range(6)]"
+    )
+
+    cells.run_ok(
+        "@burrow.remote\ndef wait(path): return 'new'\n"
+        "@burrow.remote(num_cpus=0)\nclass Vase:\n    def says(self): return 'new', os.getpid()\n"
+        "burrow.get(Vase.remote().says.remote())[0]"
+    )
+    cells.run_ok("os.kill(before[1], 9)")
+
+    (tmp_path / "gate").touch()
+    assert cells.run_ok("burrow.get(waiting)").text == str(["old"] * 6)
+    after = cells.run_ok("after = burrow.get(vase.says.remote()); after[0], after[1] != before[1]")
+    assert after.text == "('old', True)"
+    assert cells.run_ok("burrow.get(wait.remote(''))").text == "'new'"
+
+
+def test_a_cell_that_is_run_again_does_not_store_anew_what_it_captures(cells: Kernel):
+    cells.run_ok(SHELF)
+    cell = SHELF.partition("def step")[2].partition("def captured")[0]
+    cell = f"def step{cell}burrow.get([left.remote(), right.remote()])\ncaptured()[0]['id']"
+    first = cells.run_ok(cell)
+
+    again = [cells.run_ok(cell) for _ in range(3)]
+
+    assert {run.text for run in again} == {first.text}
+    assert "captures" in first.stderr
+    assert not any("captures" in run.stderr for run in again)
+    assert cells.run_ok("len(captured())").text == "1"
+    cells.run_ok("del left, right")
+
+
 POT = """
 @burrow.remote
 class Pot:
@@ -390,7 +472,7 @@ def both(x): return scaled(x), Scale().of(x), scaled.cache_parameters()["maxsize
     assert workshop.run_ok("burrow.get(both.remote(5))").text == "(15, 15, 10)"
 
 
-SHELF = """
+PANTRY = """
 @burrow.remote
 class Shelf:
     def __init__(self): self.looks = 0
@@ -414,7 +496,7 @@ def test_an_actor_with_an_older_module_says_so_until_it_is_moved(
     write(kernel, "cellar.py", "def food(): return 'leek'")
     write(kernel, "larder.py", "from cellar import food\ndef meal(): return food()")
     kernel.run_ok("%load_ext burrow\nimport burrow, importlib, cellar, larder")
-    kernel.run_ok(SHELF.format(kind=kind, options=options))
+    kernel.run_ok(PANTRY.format(kind=kind, options=options))
     assert kernel.run_ok("burrow.get(shelf.look.remote())").text == "('leek', 1)"
     assert not shows_older(kernel)
 
@@ -432,7 +514,7 @@ def test_an_actor_says_that_its_module_is_older_before_it_is_called(kernel: Kern
     write(kernel, "larder.py", "def meal(): return 'leek'")
     kernel.run_ok("%load_ext burrow\nimport burrow, larder\n@burrow.remote\ndef other(): pass")
     kernel.run_ok("%load_ext autoreload\n%autoreload 2")
-    kernel.run_ok(SHELF.format(kind="def", options=""))
+    kernel.run_ok(PANTRY.format(kind="def", options=""))
     kernel.run_ok("burrow.get(shelf.look.remote())")
 
     write(kernel, "larder.py", "def meal(): return 'onion'")
@@ -444,7 +526,7 @@ def test_an_actor_says_that_its_module_is_older_before_it_is_called(kernel: Kern
 def test_an_actor_whose_module_cannot_be_reloaded_says_so_and_can_be_moved_later(kernel: Kernel):
     write(kernel, "larder.py", "def meal(): return 'leek'")
     kernel.run_ok("%load_ext burrow\nimport burrow, importlib, os, larder")
-    kernel.run_ok(SHELF.format(kind="def", options=""))
+    kernel.run_ok(PANTRY.format(kind="def", options=""))
     kernel.run_ok("burrow.get(shelf.look.remote())")
     write(
         kernel,
@@ -462,3 +544,63 @@ def test_an_actor_whose_module_cannot_be_reloaded_says_so_and_can_be_moved_later
     kernel.run_ok("os.remove('spoilt'); burrow.get(shelf.upgrade())")
     assert kernel.run_ok("burrow.get(shelf.look.remote())").text == "('onion', 3)"
     assert not shows_older(kernel)
+
+
+SLOTTED = """
+import abc, dataclasses, enum
+from typing import Generic, NamedTuple, TypeVar
+T = TypeVar("T")
+class Plain:
+    __slots__ = ("x", "__hidden")
+    def __init__(self, x): self.x = self.__hidden = x
+    def hidden(self): return self.__hidden
+class Child(Plain):
+    __slots__ = "y"
+@dataclasses.dataclass(slots=True)
+class Data:
+    x: int
+    y: int = 2
+@dataclasses.dataclass(slots=True, frozen=True)
+class Frozen:
+    x: int
+@dataclasses.dataclass(slots=True, weakref_slot=True)
+class Weak:
+    x: int
+class Box(Generic[T]):
+    __slots__ = ("x",)
+    def __init__(self, x): self.x = x
+class Base(abc.ABC):
+    __slots__ = ()
+    @abc.abstractmethod
+    def get(self): ...
+class Made(Base):
+    __slots__ = {"x": "documented"}
+    def __init__(self, x): self.x = x
+    def get(self): return self.x
+class Pair(NamedTuple):
+    x: int
+class Level(enum.IntEnum):
+    LOW = 1
+    @property
+    def x(self): return self.value
+kinds = [Plain, Child, Data, Frozen, Weak, Box, Made, Pair, Level]
+@burrow.remote
+def back(thing): return thing, hasattr(thing, "__dict__"), thing.x
+@burrow.remote
+def make(kind): return kind(1)
+"""
+
+
+def test_instances_of_classes_with_slots_come_back_and_have_only_these(cells: Kernel):
+    cells.run_ok(SLOTTED)
+
+    for things in ("[kind(1) for kind in kinds]", "burrow.get([make.remote(k) for k in kinds])"):
+        run = cells.run_ok(
+            f"things = {things}; news = burrow.get([back.remote(thing) for thing in things])\n"
+            "for old, (new, has_dict, x) in zip(things, news, strict=True):\n"
+            "    assert type(new) is type(old) and new.x == x == 1, new\n"
+            "    assert has_dict == hasattr(old, '__dict__'), (new, has_dict)\n"
+            "assert news[0][0].hidden() == 1\n"
+            "[type(thing).__name__ for thing in things if hasattr(thing, '__dict__')]"
+        )
+        assert run.text == "['Level']"

@@ -496,7 +496,8 @@ def check_nothing_left(world: World) -> None:
     ]
     require(not actors, f"actors live: {actors}")
     pinned: set[int] = set()
-    todo = [i for code in state.codes.values() for i in code.value.contained]
+    require(not state.leaving, f"code is left that nobody holds: {list(state.leaving)}")
+    todo = [i for c in state.codes.values() for i in (*c.value.contained, *c.captured)]
     while todo:
         any_id = todo.pop()
         if any_id not in pinned:

@@ -432,7 +432,7 @@ class Worker(Client):
         self.gpus = order.gpus
         self.for_actor = order.actor
         self.inbox: deque[Any] = deque()
-        self.known_codes: set[int] = set()
+        self.known_codes: dict[int, messages.Code] = {}
         self.known_options: dict[int, TaskOptions] = {}
         self.journal: list[Any] = []
         self.journal_running = 0
@@ -501,7 +501,9 @@ class Worker(Client):
             case messages.Run() | messages.BecomeActor() | messages.Exit():
                 self.inbox.append(message)
             case messages.Code():
-                self.known_codes.add(message.code_id)
+                self.known_codes[message.code_id] = message
+            case messages.ForgetCode():
+                self._forget_code(message.code_id)
             case messages.Options():
                 self.known_options[message.options_id] = message.options
             case messages.TakeBack():
@@ -515,6 +517,14 @@ class Worker(Client):
                 self.desk.take(message)
             case _:
                 super().take(message)
+
+    def _forget_code(self, code_id: int) -> None:
+        """Nothing that is here, or comes, names this code."""
+        waiting = [m.task_id for m in self.inbox if getattr(m, "code_id", 0) == code_id]
+        self.world.require(not waiting, f"{self} is to run {waiting} and to forget the code")
+        code = self.known_codes.pop(code_id)
+        for value in (code.value, *code.captured):
+            self.let_go(value)
 
     def _give_back(self) -> None:
         runs = [m for m in self.inbox if isinstance(m, messages.Run)]
@@ -643,6 +653,8 @@ class Worker(Client):
         task_id = run.task_id
         options = self.known_options[run.options_id]
         world.facts.begins(self, run, options)
+        if not run.method or run.code_id:
+            world.require(run.code_id in self.known_codes, f"{self} lacks code of {task_id:x}")
         if not self._side_by_side():
             self.journal_running = task_id
         refs: list[int] = []

@@ -200,6 +200,8 @@ class Programs:
                 last = everything and (options.shape or options.name)
                 if options.detached or self.keeps or last:
                     driver.out.append(messages.Kill(actor_id))
+            for key in list(driver.codes) if everything else ():
+                self._let_go_of_code(driver, key)
             driver.flush()
 
     # ---- what drivers do -------------------------------------------------------------
@@ -352,6 +354,8 @@ class Programs:
             state = self.world.state
             if way is None or self.budget <= 0 or not directly.is_free(way):
                 break
+            if driver.codes.get(0) != code_id:
+                break  # it was edited meanwhile
             if options_id not in state.options or code_id not in state.codes:
                 break  # what the head does not know is not sent past it
             self.budget -= 1
@@ -508,15 +512,24 @@ class Programs:
     # ---- submitting ------------------------------------------------------------------
 
     def _code(self, client: Client, key: int) -> int:
+        rng = self.world.random
         code_id = client.codes.get(key)
+        if code_id is not None and rng.random() < 0.1:  # it was edited
+            self._let_go_of_code(client, key)
+            code_id = None
         if code_id is None:
             code_id = client.codes[key] = client.mint.next()
-            rng = self.world.random
             kept = self._some(list(client.entries), 1) if rng.random() < 0.05 else []
-            self.keeps = self.keeps or bool(kept)  # code is kept for ever, and what is in it
+            self.keeps = self.keeps or bool(kept)  # code may be kept for long, and what is in it
             value = client.make_value(kept)
-            client.out.append(messages.DefineCode(code_id, f"f{key}", value))
+            captured = [self.put(client, [])] if rng.random() < 0.1 else []
+            client.out.append(messages.DefineCode(code_id, f"f{key}", value, b"", captured))
+            for any_id in captured:
+                client.drop(any_id)
         return code_id
+
+    def _let_go_of_code(self, client: Client, key: int) -> None:
+        client.post(messages.Drop([client.codes.pop(key)]))
 
     def _options(self, client: Client, options: TaskOptions) -> int:
         options_id = client.options.get(options)

@@ -28,6 +28,7 @@ from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
     ClientRecord,
+    CodeRecord,
     TaskRecord,
     TaskState,
     WorkerRecord,
@@ -73,6 +74,7 @@ def on_create(state: State, client: ClientRecord, message: messages.CreateActor)
         state.now,
     )
     state.actors[actor.id] = actor
+    objects.hold_code(state, actor.code)
     actor.refs = 1
     client.held.add(actor.id)
     state.actor_changed(actor)
@@ -286,11 +288,19 @@ def on_done(state: State, worker: WorkerRecord, actor: ActorRecord, message: mes
     else:
         tasks.on_done(state, worker, message)
         if task is not None and task.code is not None and message.failure is None:
-            actor.code = task.code  # should it restart, it is made of this
+            _take_code(state, actor, task.code)
     if actor.sent:
         first = next(iter(actor.sent.values()))
         if not first.started_at:
             first.started_at = state.now
+
+
+def _take_code(state: State, actor: ActorRecord, code: CodeRecord) -> None:
+    """Should the actor restart, it is made of this class."""
+    before, actor.code = actor.code, code
+    if actor.state is not ActorState.DEAD:
+        objects.hold_code(state, code)
+        objects.let_go_of_code(state, before)
 
 
 # ---- retries -------------------------------------------------------------------------
@@ -416,6 +426,7 @@ def _die(
             placement.unassign(state, worker, task)
         placement.stop(state, worker, reason, now=now)
     _fail_calls(state, actor, death_of(actor))
+    objects.let_go_of_code(state, actor.code)
     args, deps = actor.args, actor.deps
     actor.args, actor.deps, actor.slots = None, [], []
     if args is not None:

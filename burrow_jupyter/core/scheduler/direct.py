@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import messages, resources
 from burrow_jupyter.core.options import TaskOptions
-from burrow_jupyter.core.scheduler import actors, leases, losses, objects, placement, tasks
+from burrow_jupyter.core.scheduler import (
+    actors,
+    codes,
+    leases,
+    losses,
+    objects,
+    placement,
+    tasks,
+)
 from burrow_jupyter.core.scheduler.records import (
     ActorState,
     ClientRecord,
@@ -107,7 +115,7 @@ def _lend(state: State, client: ClientRecord, message: messages.Reach) -> Worker
     placement.prepare(state, worker, message.run_id)
     for code_id in message.codes:
         if code_id in state.codes:
-            placement.send_code(state, worker, code_id)
+            codes.send(state, worker, code_id)
     for options_id in known:
         placement.send_options(state, worker, options_id)
     return worker

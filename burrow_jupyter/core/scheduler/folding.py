@@ -19,7 +19,7 @@ from burrow_jupyter.core.failures import Cancelled, one_line
 from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import STRIDE
 from burrow_jupyter.core.messages import Value
-from burrow_jupyter.core.scheduler import leases, objects, placement, tasks
+from burrow_jupyter.core.scheduler import codes, leases, objects, placement, tasks
 from burrow_jupyter.core.scheduler.records import (
     Fold,
     ObjectRecord,
@@ -238,7 +238,7 @@ def _send(state: State, worker: WorkerRecord, count: int) -> None:
         if state.surroundings or state.setups:
             placement.prepare(state, worker, fold.run_id)
         if fold.code.id not in worker.codes:
-            placement.send_code(state, worker, fold.code.id)
+            codes.send(state, worker, fold.code.id)
         if fold.options_id not in worker.options:
             placement.send_options(state, worker, fold.options_id)
         last = worker.pieces[-1] if worker.pieces else None

@@ -133,8 +133,8 @@ def _lose_setup(state: State, worker: WorkerRecord, how: str, running: int) -> N
     """What has ended one worker does not get to end every other."""
     for at, setup in enumerate(state.setups):
         if setup is not None and setup.code_id == running:
-            state.setups[at] = None
             name = state.codes[running].name
+            placement.drop_setup(state, at)
             text = f"{name} has ended worker {worker.pid} ({how}): no other begins it any more"
             for client in state.clients.values():
                 if client.role == "driver":

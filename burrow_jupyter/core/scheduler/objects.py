@@ -1,7 +1,7 @@
 """Objects: who needs them, when they are ready, when they are freed.
 
 The head is the one owner of reference counts. A count is the number of clients that
-hold the id plus the tasks, actors, objects and code that contain it. Actors are
+hold the id plus the tasks, actors, objects and code that contain it. Actors and code are
 counted the same way, through the same ids.
 
 What follows from an object (a task whose last argument it was, an actor whose last
@@ -19,6 +19,7 @@ from burrow_jupyter.core.scheduler import deadlocks, leases
 from burrow_jupyter.core.scheduler.commands import Unlink
 from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
+    CodeRecord,
     GetRecord,
     ObjectRecord,
     ObjectState,
@@ -71,6 +72,23 @@ def unpin(state: State, ids: Iterable[int]) -> None:
             actor.refs -= 1
             if actor.refs == 0:
                 state.unreferenced.append(actor)
+            continue
+        code = state.codes.get(any_id)
+        if code is not None:
+            let_go_of_code(state, code)
+
+
+def hold_code(state: State, code: CodeRecord) -> None:
+    """Count one more holder of a function or class."""
+    code.refs += 1
+    state.leaving.pop(code.id, None)
+
+
+def let_go_of_code(state: State, code: CodeRecord) -> None:
+    """Count one holder of a function or class less; `codes.look` sees to what nobody holds."""
+    code.refs -= 1
+    if code.refs == 0:
+        state.leaving[code.id] = code
 
 
 def hold(state: State, client: ClientRecord, ids: list[int]) -> None:
@@ -369,10 +387,13 @@ def _only_announced(record: ObjectRecord) -> bool:
 
 
 def on_free(state: State, ids: list[int]) -> None:
-    """Give up values although they are referred to."""
+    """Give up values although they are referred to, but for what code captures."""
+    captured = {any_id for code in state.codes.values() for any_id in code.captured}
     for object_id in ids:
         record = state.objects.get(object_id)
         if record is None or record.state is not ObjectState.READY or record.value is None:
+            continue
+        if object_id in captured:
             continue
         value = record.value
         record.value = None

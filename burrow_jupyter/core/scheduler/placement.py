@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.scheduler import deadlocks, leases, objects, pressure
+from burrow_jupyter.core.scheduler import codes, deadlocks, leases, objects, pressure
 from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, WakeAt
 from burrow_jupyter.core.scheduler.records import (
     PLAIN_ENV,
@@ -413,7 +413,7 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
     if code is not None:
         code_id = code.id
         if code_id not in worker.codes:
-            send_code(state, worker, code_id)
+            codes.send(state, worker, code_id)
     if options_id not in worker.options:
         send_options(state, worker, options_id)
     values: list[messages.Value | None] = []
@@ -443,9 +443,10 @@ def send_run(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
 
 def add_setup(state: State, setup: messages.Setup) -> None:
     """Have every worker call a function; if a run asks for it, at once."""
+    objects.hold_code(state, state.codes[setup.code_id])  # first: it may be the same again
     for at, other in enumerate(state.setups):
         if other is not None and setup.key and other.key == setup.key:
-            state.setups[at] = None
+            drop_setup(state, at)
     state.setups.append(setup)
     if not setup.run_id:
         return
@@ -456,11 +457,18 @@ def add_setup(state: State, setup: messages.Setup) -> None:
             _send_setups(state, worker)
 
 
+def drop_setup(state: State, at: int) -> None:
+    """Let no worker begin this one of the setups any more."""
+    setup, state.setups[at] = state.setups[at], None
+    assert setup is not None, "it is dropped once"
+    objects.let_go_of_code(state, state.codes[setup.code_id])
+
+
 def cancel_setups(state: State, run_id: int) -> None:
     """Let no worker begin what a run wanted to be called, and interrupt those that did."""
     for at, setup in enumerate(state.setups):
         if setup is not None and setup.run_id == run_id:
-            state.setups[at] = None
+            drop_setup(state, at)
             for worker in state.workers.values():
                 if worker.client is not None and worker.actor is None and worker.setups > at:
                     state.send(worker.client, messages.Interrupt(setup.code_id))
@@ -491,7 +499,7 @@ def _send_setups(state: State, worker: WorkerRecord) -> None:
     assert worker.client is not None, "only a worker that said hello is given work"
     for setup in state.setups[worker.setups :]:
         if setup is not None:
-            send_code(state, worker, setup.code_id)
+            codes.send(state, worker, setup.code_id)
             state.send(worker.client, setup)
     worker.setups = len(state.setups)
 
@@ -501,16 +509,6 @@ def send_options(state: State, worker: WorkerRecord, options_id: int) -> None:
     if options_id not in worker.options:
         worker.options.add(options_id)
         state.send(worker.client, messages.Options(options_id, state.options[options_id]))
-
-
-def send_code(state: State, worker: WorkerRecord, code_id: int) -> None:
-    """Send a function or class to a worker that has not got it."""
-    if code_id not in worker.codes:
-        worker.codes.add(code_id)
-        value = state.codes[code_id].value
-        assert worker.client is not None, "only a worker that said hello is given work"
-        objects.map_value(state, worker.client, value)
-        state.send(worker.client, messages.Code(code_id, value))
 
 
 # ---- actors --------------------------------------------------------------------------
@@ -622,7 +620,7 @@ def _send_actor(state: State, worker: WorkerRecord, actor: ActorRecord) -> None:
         _send_surroundings(state, worker, actor.run_id)
     if len(state.setups) > worker.setups:
         _send_setups(state, worker)
-    send_code(state, worker, actor.code.id)
+    codes.send(state, worker, actor.code.id)
     values: list[messages.Value | None] = []
     for object_id in actor.deps:
         value = state.objects[object_id].value

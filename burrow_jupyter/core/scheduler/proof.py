@@ -55,6 +55,7 @@ def check(state: State) -> None:
     refs = _expected_refs(state)
     for record in state.objects.values():
         _check_object(state, record, refs.get(record.id, 0))
+    _check_codes(state, refs)
     _check_store(state)
     for actor in state.actors.values():
         _check_actor(state, actor, refs.get(actor.id, 0))
@@ -379,6 +380,7 @@ def _expected_refs(state: State) -> dict[int, int]:
             add([task.actor.id])
     for actor in state.actors.values():
         if actor.state is not ActorState.DEAD:
+            add([actor.code.id])
             add(actor.deps)
             if actor.args is not None:
                 add(actor.args.contained)
@@ -386,9 +388,26 @@ def _expected_refs(state: State) -> dict[int, int]:
         if record.value is not None:
             add(record.value.contained)
         add(contained_in(record.failure))
+    add([setup.code_id for setup in state.setups if setup is not None])
     for code in state.codes.values():
         add(code.value.contained)
+        add(code.captured)
     return refs
+
+
+def _check_codes(state: State, refs: dict[int, int]) -> None:
+    for code in state.codes.values():
+        count = refs.get(code.id, 0)
+        _require(code.refs == count, f"{code.refs} holders counted, {count} exist:", code.id)
+        _require((count == 0) == (code.id in state.leaving), "leaves, or should:", code.id)
+        for any_id in code.captured:
+            _require(any_id in state.objects, "captures what was forgotten:", code.id)
+    for task in state.tasks.values():
+        known = task.code is None or state.codes.get(task.code.id) is task.code
+        _require(known, "its code was forgotten:", task.id)
+    for worker in state.workers.values():
+        _require(worker.codes <= state.codes.keys(), f"worker {worker.id} has forgotten code")
+    _require(state.leaving.keys() <= state.codes.keys(), "forgotten code leaves")
 
 
 def _check_object(state: State, record: ObjectRecord, refs: int) -> None:

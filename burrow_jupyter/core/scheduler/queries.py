@@ -422,6 +422,10 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
         if actor.worker is not None and actor.worker.client is not None:
             for any_id in actor.worker.client.held:
                 actors.setdefault(any_id, []).append(actor.id)
+    captured: dict[int, list[str]] = {}
+    for code in state.codes.values():
+        for any_id in code.captured:
+            captured.setdefault(any_id, []).append(code.name)
     for record in state.objects.values():
         value = record.value
         made_by, run_id = state.makers.get(value.segment if value is not None else "", ("", 0))
@@ -437,6 +441,7 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
                 "refs": record.refs,
                 "held_here": record.id in client.held,
                 "held_by_actors": actors.get(record.id, []),
+                "captured_by": list(dict.fromkeys(captured.get(record.id, []))),
                 "task": made_by,
                 "run": run.label if run is not None else "",
             }

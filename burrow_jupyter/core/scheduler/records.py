@@ -67,13 +67,17 @@ _WAITING, _PENDING = TaskState.WAITING, ObjectState.PENDING
 class CodeRecord:
     """One function or class that a client has defined."""
 
-    __slots__ = ("average_s", "id", "is_light", "meta", "name", "value")
+    __slots__ = ("average_s", "captured", "id", "is_light", "meta", "name", "refs", "value")
 
-    def __init__(self, code_id: int, name: str, value: Value, meta: bytes = b"") -> None:
+    def __init__(
+        self, code_id: int, name: str, value: Value, meta: bytes, captured: list[int]
+    ) -> None:
         self.id = code_id
         self.meta = meta
         self.name = name
         self.value = value
+        self.captured = captured  # objects: its large buffers
+        self.refs = 1  # whoever has defined it + actors and setups; tasks are not counted
         self.average_s = -1.0  # of measured runs, moving; negative: none yet
         self.is_light = False  # whether its latest result was small enough to ride on
 

@@ -130,6 +130,13 @@ class State:
         self.next_client = 1
 
         self.codes: dict[int, CodeRecord] = {}
+        """By id: functions and classes that are held, or that a call still needs."""
+        self.leaving: dict[int, CodeRecord] = {}
+        """By id: those of them that nobody holds; forgotten once no call needs them."""
+        self.left_at = 0.0
+        """When they were looked at last."""
+        self.leave_at = 0.0
+        """When `tick` will look at them; 0: not asked for."""
         self.options: dict[int, TaskOptions] = {}
         self.runs: dict[int, RunRecord] = {}
         self.surroundings: dict[int, messages.Surroundings] = {}

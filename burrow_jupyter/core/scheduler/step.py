@@ -18,6 +18,7 @@ from burrow_jupyter.core.fusing import spread
 from burrow_jupyter.core.scheduler import (
     actors,
     bursts,
+    codes,
     deadlocks,
     direct,
     folding,
@@ -33,7 +34,6 @@ from burrow_jupyter.core.scheduler.commands import Command, Stop
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ClientRecord,
-    CodeRecord,
     GetRecord,
     RunRecord,
     TaskState,
@@ -196,9 +196,13 @@ class Scheduler:
     def _dispatch(self) -> None:
         state = self.state
         placement.dispatch(state)
+        if state.leaving:
+            codes.look(state)
         while state.woken or state.unreferenced:  # an argument was freed just before its use
             self._follow_up()
             placement.dispatch(state)
+            if state.leaving:
+                codes.look(state)
         if state.folds_to_send:
             folding.feed_idle(state)
 
@@ -256,16 +260,6 @@ def _worker_of(client: ClientRecord) -> WorkerRecord:
         msg = f"a {client.role} may not speak as a worker"
         raise ProtocolError(msg)
     return client.worker
-
-
-def _define_code(state: State, client: ClientRecord, message: messages.DefineCode) -> None:
-    objects.adopt_argument(state, client, message.value)
-    if message.code_id in state.codes:  # another client has the same: one is enough
-        objects.release_argument(state, message.value)
-        return
-    state.codes[message.code_id] = CodeRecord(
-        message.code_id, message.name, message.value, message.meta
-    )
 
 
 def _define_options(state: State, client: ClientRecord, message: messages.DefineOptions) -> None:
@@ -438,7 +432,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.Get: objects.on_get,
     messages.Put: objects.on_put,
     messages.Unmapped: lambda state, client, m: objects.unmapped(state, client, m.segments),
-    messages.DefineCode: _define_code,
+    messages.DefineCode: codes.define,
     messages.DefineOptions: _define_options,
     messages.DefineRun: _define_run,
     messages.CreateActor: actors.on_create,
