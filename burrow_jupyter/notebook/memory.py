@@ -6,23 +6,27 @@ object that way for ever, so what is shown as a future is not remembered.
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context, state
-from burrow_jupyter.api.refs import ObjectRef
+from burrow_jupyter.api.refs import ObjectRef, ObjectRefGenerator
 from burrow_jupyter.core.ids import Ref, parse_short, short
 from burrow_jupyter.engine import holdings
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from IPython.core.interactiveshell import InteractiveShell
 
 ROWS = 20
 NAMES = 5
 """That are told of one object."""
-LAST = ("_", "__", "___")
+FREED = "get() of that raises ObjectFreedError from now on"
+_LAST = re.compile(r"_{1,3}|_[0-9]+")
+"""The names under which IPython keeps what cells have returned, beside `Out`."""
 
 
 class Memory:
@@ -42,20 +46,26 @@ class Memory:
 
     def _forget_shown(self, result: Any) -> None:
         value = getattr(result, "result", None)
-        if not any(True for _ in _refs_in(value)):
-            return
-        space = self._shell.user_ns
-        number = result.execution_count
-        space.get("_oh", {}).pop(number, None)
-        for names in (space, self._shell.user_ns_hidden):
-            names.pop(f"_{number}", None)
-            for name in LAST:
-                if names.get(name) is value:
+        if _sole_refs(value):
+            self._forget(lambda remembered: remembered is value)
+            result.result = None
+
+    def _forget(self, is_gone: Callable[[Any], bool]) -> None:
+        """Have IPython forget these of the values that cells have returned."""
+        space, hidden = self._shell.user_ns, self._shell.user_ns_hidden
+        outputs = space.get("_oh", {})
+        for number in [n for n, value in outputs.items() if is_gone(value)]:
+            del outputs[number]
+        for names in (space, hidden):
+            for name in [n for n, value in names.items() if _LAST.fullmatch(n) and is_gone(value)]:
+                if name.strip("_"):
+                    del names[name]
+                else:
                     names[name] = ""
-        for name in LAST:
-            if getattr(self._shell.displayhook, name, None) is value:
-                setattr(self._shell.displayhook, name, "")
-        result.result = None
+        shown = self._shell.displayhook
+        for name in ("_", "__", "___"):
+            if is_gone(getattr(shown, name, None)):
+                setattr(shown, name, "")
 
     def _holders(self, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
         """Return what holds each of these objects, by the object's id: variables, parts of actors."""
@@ -75,12 +85,23 @@ class Memory:
                 note(object_id, f"actor {path}")
         return found
 
-    def _named(self) -> Iterator[tuple[str, Ref]]:
-        """Yield the refs that the notebook's variables hold, with the way to each."""
+    def _variables(self) -> dict[str, Any]:
+        """Return the user's variables, and not what IPython has put beside them."""
         hidden = self._shell.user_ns_hidden
-        roots = {n: v for n, v in self._shell.user_ns.items() if n not in hidden}
-        shown = {f"Out[{n}]": v for n, v in self._shell.user_ns.get("_oh", {}).items()}
-        yield from holdings.find({**roots, **shown})
+        return {name: v for name, v in self._shell.user_ns.items() if name not in hidden}
+
+    def _roots(self) -> dict[str, Any]:
+        """Return all that the notebook has by a name."""
+        space = self._shell.user_ns
+        outputs = {f"Out[{number}]": value for number, value in space.get("_oh", {}).items()}
+        known = {id(value) for value in outputs.values()}
+        # What was removed from `Out` alone is still there by the other name.
+        others = {n: v for n, v in space.items() if _LAST.fullmatch(n) and id(v) not in known}
+        return {**others, **self._variables(), **outputs}
+
+    def _named(self) -> Iterator[tuple[str, Ref]]:
+        """Yield the refs that the notebook holds by its names, with the way to each."""
+        yield from _of_this_session(holdings.find(self._roots()))
 
     def table(self) -> str:
         """Return the largest objects with what holds them, as text."""
@@ -94,11 +115,11 @@ class Memory:
             names = holders.get(row["id"], [])
             here = any(not name.startswith("actor ") for name in names)
             named = here + len({n.partition(".")[0] for n in names if n.startswith("actor ")})
-            held = ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
+            held = _first(names)
             if int(row.get("refs", 0)) > named or not names:
                 others = "tasks or other objects" if names else "tasks, actors or other objects"
                 if row.get("held_here") and not here:
-                    others = "what the notebook shows or waits for"
+                    others = "something in the notebook that is not named"
                 held = f"{held} and {others}" if held else others
             # The name of a background cell is that of its run.
             made = " of ".join(dict.fromkeys(filter(None, (row.get("task"), row.get("run")))))
@@ -117,44 +138,71 @@ class Memory:
         """Let go of what variables hold, wherever else the notebook holds the same."""
         if not names:
             return "Say what to free: %burrow free NAME. %burrow mem lists what is held."
-        space = self._shell.user_ns
-        said = []
-        for name in names:
-            wanted = {ref.id for ref in _refs_in(space.get(name))}
-            if not wanted:
-                said.append(self._give_up(name))
-                continue
-            gone = [n for n, v in space.items() if {ref.id for ref in _refs_in(v)} & wanted]
-            for other in gone:
-                if other not in ("_oh", "Out"):
-                    del space[other]
-            remembered = space.get("_oh", {})
-            for number in [
-                n for n, v in remembered.items() if {r.id for r in _refs_in(v)} & wanted
-            ]:
-                del remembered[number]
-            others = [other for other in gone if other != name and not other.startswith("_")]
-            also = f", and {', '.join(others)} with it" if others else ""
-            said.append(f"{name} is gone{also}.")
-        return "\n".join(said)
+        if context.current_or_none() is None:
+            return "No burrow runs, so nothing is kept."
+        return "\n".join(self._free(name) for name in names)
+
+    def _free(self, name: str) -> str:
+        space, variables = self._shell.user_ns, self._variables()
+        named = variables.get(name, space.get(name) if _LAST.fullmatch(name) else None)
+        wanted = set(_sole_refs(named))
+        if not wanted:
+            return self._give_up(name)
+
+        def is_gone(value: Any) -> bool:
+            """Say whether nothing is lost with it but what was asked for."""
+            if value is named:
+                return True
+            refs = () if isinstance(value, ObjectRefGenerator) else _sole_refs(value)
+            return bool(refs) and wanted.issuperset(refs)
+
+        gone = [other for other, value in variables.items() if is_gone(value)]
+        for other in gone:
+            del space[other]
+        self._forget(is_gone)
+        others = [other for other in gone if other != name]
+        also = f", and {_first(others)} with it" if others else ""
+        left = {path: ref.id for path, ref in self._named() if ref in wanted}
+        if not left:
+            return f"{name} is gone{also}."
+        context.backend().free(list(set(left.values())))
+        return f"{name} is gone{also}. Kept: {_first(list(left))}; {FREED}."
 
     def _give_up(self, name: str) -> str:
         """Give up the values that lie within a variable, or that of this id; who holds them stays."""
         wanted = _without_quotes(name)
+        roots = {
+            root: value
+            for root, value in self._roots().items()
+            if _is_within(wanted, root) or _is_within(root, wanted)
+        }
         if any(row["id"] == wanted for row in state.objects()):
             found = {parse_short(wanted)}
+        elif roots:
+            within = _of_this_session(holdings.find(roots))
+            found = {ref.id for path, ref in within if _is_within(_without_quotes(path), wanted)}
         else:
-            found = {
-                ref.id
-                for path, ref in self._named()
-                if (left := _without_quotes(path).removeprefix(wanted)) != path
-                if not left or left[0] in ".[{ "
-            }
+            return f"There is no variable and no object {name}. %burrow mem lists what is held."
         if not found:
-            return f"{name} is no future, and holds none."
+            return f"{name}: no future was found in it. %burrow mem lists what is held."
         context.backend().free(list(found))
-        gone = html.several(len(found), "value")
-        return f"{name}: {gone} given up; get() raises ObjectFreedError from now on."
+        return f"{name}: {html.several(len(found), 'value')} given up; {FREED}."
+
+
+def _first(names: list[str]) -> str:
+    """Return the names for a sentence, not too many."""
+    return ", ".join(names[:NAMES]) + (", …" if len(names) > NAMES else "")
+
+
+def _is_within(path: str, whole: str) -> bool:
+    """Say whether a way leads to this place, or on from it."""
+    return path.startswith(whole) and path[len(whole) :][:1] in {"", *".[{( "}
+
+
+def _of_this_session(found: Iterable[tuple[str, Ref]]) -> Iterator[tuple[str, Ref]]:
+    """Yield those whose ids mean something: others may name another object."""
+    running = context.current_or_none()
+    yield from (one for one in found if running is not None and one[1].session == running.session)
 
 
 def _without_quotes(path: str) -> str:
@@ -162,11 +210,23 @@ def _without_quotes(path: str) -> str:
     return path.replace("'", "").replace('"', "")
 
 
-def _refs_in(value: Any) -> Iterator[ObjectRef[Any]]:
-    """Yield the refs that a value is, or has as a list, tuple, set or dict."""
+def _sole_refs(value: Any) -> list[ObjectRef[Any]]:
+    """Return the refs of what holds nothing but refs, `[]` for all else."""
     if isinstance(value, ObjectRef):
-        yield value
-    elif isinstance(value, dict):
-        yield from (v for v in value.values() if isinstance(v, ObjectRef))
-    elif isinstance(value, list | tuple | set | frozenset):
-        yield from (v for v in value if isinstance(v, ObjectRef))
+        return [value]
+    if isinstance(value, ObjectRefGenerator):
+        return [*value._items, value.completed()]  # noqa: SLF001  # taking them would end it
+    if not isinstance(value, list | tuple | set | frozenset | deque | dict) or (
+        getattr(value, "__dict__", None)  # of a class of the user's, with more in it
+    ):
+        return []
+    found: list[ObjectRef[Any]] = []
+    for part in list(value.values() if isinstance(value, dict) else value):
+        if isinstance(part, ObjectRef):
+            found.append(part)
+        # As `wait` returns it; such parts have no parts of this kind themselves.
+        elif isinstance(part, list) and all(isinstance(one, ObjectRef) for one in part):
+            found += part
+        else:
+            return []
+    return found

@@ -89,6 +89,18 @@ def test_what_was_only_shown_is_not_kept(cells: Kernel):
     assert cells.run_ok("_").text == "2"
 
 
+def test_a_stream_that_was_only_shown_is_not_kept_with_its_items(cells: Kernel):
+    before = count(cells)
+    cells.run_ok("@burrow.remote\ndef bake(n):\n    for i in range(n): yield bytes(200_000)")
+    cells.run_ok("bake.remote(3)")
+
+    wait_until(lambda: count(cells) <= before, 10, "the items to go")
+    cells.run_ok("loaves = bake.remote(3); burrow.get(loaves.completed())")
+    assert "held by loaves" in cells.run_ok("%burrow mem").stdout
+    assert "loaves is gone" in cells.run_ok("%burrow free loaves").stdout
+    wait_until(lambda: count(cells) <= before, 10, "the items to go")
+
+
 def test_other_results_are_remembered_as_ever(cells: Kernel):
     run = cells.run_ok("'soup'")
     number = run.reply["content"]["execution_count"]
@@ -103,3 +115,63 @@ def test_mem_says_which_cell_has_made_an_object(cells: Kernel):
 
     assert f"bake of In[{number}]" in cells.run_ok("%burrow mem").stdout
     cells.run_ok("del loaf")
+
+
+def test_free_deletes_nothing_that_holds_more_than_what_is_freed(cells: Kernel):
+    cells.run_ok(
+        "refs = [burrow.put(bytes([n])) for n in range(3)]; first = refs[0]; alone = [first]\n"
+        "losses = {'best': refs[0], 'history': [0.5, 0.4]}"
+    )
+
+    said = cells.run_ok("%burrow free first").stdout
+
+    assert "first is gone, and alone with it. Kept: refs[0], losses['best']" in said
+    assert cells.run_ok("'first' in globals(), 'alone' in globals()").text == "(False, False)"
+    assert cells.run_ok("burrow.get(refs[1:]), losses['history']").text == (
+        "([b'\\x01', b'\\x02'], [0.5, 0.4])"
+    )
+    assert "ObjectFreedError" in cells.run("burrow.get(refs[0])").traceback
+    cells.run_ok("del refs, losses")
+
+
+def test_free_of_a_variable_with_more_in_it_gives_the_value_up_and_keeps_the_rest(cells: Kernel):
+    cells.run_ok("losses = {'best': burrow.put(1), 'history': [0.5, 0.4]}")
+
+    said = cells.run_ok("%burrow free losses").stdout
+
+    assert "losses: 1 value given up" in said
+    assert cells.run_ok("losses['history']").text == "[0.5, 0.4]"
+    assert "ObjectFreedError" in cells.run("burrow.get(losses['best'])").traceback
+    assert "no variable" in cells.run_ok("%burrow free no_such_name").stdout
+    cells.run_ok("del losses")
+
+
+def test_free_finds_what_a_variable_holds_under_a_longer_name_too(cells: Kernel):
+    cells.run_ok(
+        "class Model: pass\ncache = {'x': burrow.put(1), 'n': 1}; model = Model(); model.cache = cache"
+    )
+
+    said = cells.run_ok("%burrow free model").stdout
+
+    assert "model: 1 value given up" in said
+    cells.run_ok("del model, cache")
+
+
+def test_a_result_that_is_more_than_futures_is_remembered(cells: Kernel):
+    run = cells.run_ok("burrow.put(1), 'soup'")
+    number = run.reply["content"]["execution_count"]
+
+    assert cells.run_ok(f"Out[{number}][1]").text == "'soup'"
+    assert f"Out[{number}][0]" in cells.run_ok("%burrow mem").stdout
+    cells.run_ok(f"%burrow free Out[{number}]")
+    cells.run_ok(f"del Out[{number}], _{number}")
+    cells.run_ok("'soup'\n'and'\n'bread'")
+    for _ in range(3):
+        cells.run_ok("1")  # so that `_`, `__` and `___` are others
+
+
+def test_what_wait_has_returned_is_not_kept_when_it_was_only_shown(cells: Kernel):
+    before = count(cells)
+    cells.run_ok("burrow.wait([burrow.put(1), burrow.put(2)])")
+
+    wait_until(lambda: count(cells) <= before, 10, "the objects to go")
