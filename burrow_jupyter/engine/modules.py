@@ -51,6 +51,12 @@ class LocalModules:
         for name, (spec, file, _) in self._loaded.items():
             self._loaded[name] = (spec, file, _edited_at(file))
 
+    def loaded(self) -> dict[str, ModuleType]:
+        """Return those that are loaded, by name."""
+        self.note()
+        found = {name: sys.modules.get(name) for name in self._loaded}
+        return {name: module for name, module in found.items() if isinstance(module, ModuleType)}
+
     def edited(self) -> list[str]:
         """Return the names of loaded modules whose files were edited since.
 

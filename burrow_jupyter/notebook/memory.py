@@ -6,18 +6,23 @@ object that way for ever, so what is shown as a future is not remembered.
 
 from __future__ import annotations
 
+import gc
 import re
+import sys
+import threading
+import traceback
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import context, state
 from burrow_jupyter.api.refs import ObjectRef, ObjectRefGenerator
 from burrow_jupyter.core.ids import Ref, parse_short, short
-from burrow_jupyter.engine import holdings
+from burrow_jupyter.engine import holdings, modules
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -91,22 +96,30 @@ class Memory:
         return {name: v for name, v in self._shell.user_ns.items() if name not in hidden}
 
     def _roots(self) -> dict[str, Any]:
-        """Return all that the notebook has by a name."""
+        """Return all that the notebook has, by what one may call it."""
         space = self._shell.user_ns
         outputs = {f"Out[{number}]": value for number, value in space.get("_oh", {}).items()}
         known = {id(value) for value in outputs.values()}
         # What was removed from `Out` alone is still there by the other name.
         others = {n: v for n, v in space.items() if _LAST.fullmatch(n) and id(v) not in known}
-        return {**others, **self._variables(), **outputs}
+        return {
+            **modules.local_modules().loaded(),
+            **others,
+            **self._variables(),
+            **outputs,
+            "the last error": getattr(sys, "last_value", None),
+            **dict(holdings.local_names(_frames_of_threads())),
+        }
 
     def _named(self) -> Iterator[tuple[str, Ref]]:
         """Yield the refs that the notebook holds by its names, with the way to each."""
-        yield from _of_this_session(holdings.find(self._roots()))
+        yield from _of_this_session(holdings.find(self._roots(), Ref))
 
     def table(self) -> str:
         """Return the largest objects with what holds them, as text."""
         if context.current_or_none() is None:
             return "No burrow runs, so nothing is kept."
+        gc.collect()  # errors and frames hold each other, and by now hold objects for nobody
         rows = sorted(state.objects(), key=lambda row: -int(row.get("size_bytes", 0)))
         total = sum(int(row.get("size_bytes", 0)) for row in rows)
         lines = [f"{html.several(len(rows), 'object')}, {html.size(total)}"]
@@ -179,7 +192,7 @@ class Memory:
         if any(row["id"] == wanted for row in state.objects()):
             found = {parse_short(wanted)}
         elif roots:
-            within = _of_this_session(holdings.find(roots))
+            within = _of_this_session(holdings.find(roots, Ref))
             found = {ref.id for path, ref in within if _is_within(_without_quotes(path), wanted)}
         else:
             return f"There is no variable and no object {name}. %burrow mem lists what is held."
@@ -187,6 +200,13 @@ class Memory:
             return f"{name}: no future was found in it. %burrow mem lists what is held."
         context.backend().free(list(found))
         return f"{name}: {html.several(len(found), 'value')} given up; {FREED}."
+
+
+def _frames_of_threads() -> Iterator[FrameType]:
+    """Yield the frames of the other threads: this one looks for itself."""
+    for thread, frame in sys._current_frames().items():  # noqa: SLF001  # no other way
+        if thread != threading.get_ident():
+            yield from (at for at, _ in traceback.walk_stack(frame))
 
 
 def _first(names: list[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from helpers.wait import wait_until
 
 if TYPE_CHECKING:
@@ -175,3 +177,102 @@ def test_what_wait_has_returned_is_not_kept_when_it_was_only_shown(cells: Kernel
     cells.run_ok("burrow.wait([burrow.put(1), burrow.put(2)])")
 
     wait_until(lambda: count(cells) <= before, 10, "the objects to go")
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        "burrow.get(refs)",
+        "burrow.get(refs, timeout=0)",
+        "burrow.wait([*refs, refs[0]])",
+        "burrow.get([*refs, 1])",
+        "burrow.map(square, burrow.get(refs, timeout=0))",
+        "try: burrow.get(refs)\nexcept Exception as error: kept = error",
+        "async def ask(): return await refs[0]\nawait ask()",
+    ],
+)
+def test_a_call_that_has_failed_does_not_keep_its_refs(cells: Kernel, failing: str):
+    before = count(cells)
+    cells.run_ok("refs = [burrow.put(1), wait_for.remote('no-such-file'), fail.remote('x')]")
+    if "await" in failing:
+        cells.run_ok("refs[0] = fail.remote('x')")
+
+    cells.run(failing)
+    cells.run_ok("burrow.cancel(refs[1]); del refs")
+
+    wait_until(lambda: count(cells) <= before, 10, "the objects to go")
+
+
+def test_a_get_that_was_stopped_does_not_keep_its_refs(cells: Kernel):
+    before = count(cells)
+    cells.run_ok("refs = [burrow.put(1), wait_for.remote('no-such-file')]")
+
+    run = cells.submit("print('waits'); burrow.get(refs)")
+    wait_until(lambda: "waits" in run.stdout, 10, "the get")
+    cells.interrupt()
+    cells.wait(run)
+    cells.run_ok("burrow.cancel(refs[1]); del refs")
+
+    wait_until(lambda: count(cells) <= before, 10, "the objects to go")
+
+
+def test_mem_names_the_last_error_whose_frames_hold_an_object(cells: Kernel):
+    before = count(cells)
+    cells.run_ok("def bake():\n    dough = burrow.put(bytes(2_000_000))\n    1 / 0")
+    cells.run("bake()")
+
+    assert "held by the last error -> dough of bake()" in cells.run_ok("%burrow mem").stdout
+    cells.run("burrow.get([1])")
+    cells.run_ok("%burrow mem")
+    wait_until(lambda: count(cells) <= before, 10, "the object to go")
+
+
+HOLDERS = {
+    "attribute": ("class K: r = REF", "K.r"),
+    "of_method": ("class M:\n    def f(self, x=REF): pass", "M.f(x=…)"),
+    "default": ("def f(a, x=REF, *, y=1): pass", "f(x=…)"),
+    "keyword_default": ("def g(a, *, x=REF): pass", "g(x=…)"),
+    "of_remote_function": ("@burrow.remote\ndef h(x=REF): pass", "h._function(x=…)"),
+    "key": ("keys = {REF: 1}", "keys{…}"),
+    "partial": ("import functools\npart = functools.partial(print, REF, end='')", "part.args[0]"),
+    "array": ("import numpy\narr = numpy.array([[1, REF]], dtype=object)", "arr[0, 1]"),
+    "column": ("import pandas\ntable = pandas.DataFrame({'r': [REF]})", "table['r'][0]"),
+    "slot": ("class S: __slots__ = ('free', 'r')\nslots = S(); slots.r = REF", "slots.r"),
+    "subclass": ("class D(dict): pass\nd = D(); d.r = REF", "d.r"),
+    "queue": ("import queue\nq = queue.Queue(); q.put(REF)", "q.queue[0]"),
+    "namespace": ("import types\nspace = types.SimpleNamespace(r=REF)", "space.r"),
+    "generator": (
+        "def make(r):\n    yield r\nrun = make(REF); next(run)\nNone",
+        "run -> r of make()",
+    ),
+    "iterator": ("it = iter([REF])", "it[0]"),
+    "cached": (
+        "import functools\n@functools.lru_cache\ndef cached(n): return REF\ncached(1)\nNone",
+        "cached",
+    ),
+    "bound": ("add = [REF].append", "add.__self__[0]"),
+    "error": ("error = ValueError(REF)", "error.args[0]"),
+    "frames": (
+        "def f():\n    lost = REF\n    1 / 0\ntry: f()\nexcept Exception as e: kept = e",
+        "kept -> lost of f()",
+    ),
+    "of_module": ("import pantry; pantry.jars['a'] = REF; del pantry", "pantry.jars['a']"),
+    "local": (
+        "gate = threading.Event(); rest = lambda r: gate.wait()\nthreading.Thread(target=rest, args=(REF,)).start()",
+        "r of <lambda>()",
+    ),
+}
+
+
+def test_mem_finds_what_holds_an_object_wherever_that_is(cells: Kernel):
+    cells.run_ok("Path('pantry.py').write_text('jars = {}')\nimport pantry")
+    sizes = {name: 1_000_000 + 50_000 * n for n, name in enumerate(HOLDERS)}
+
+    held = {}
+    for name, (code, _) in HOLDERS.items():
+        cells.run_ok(code.replace("REF", f"burrow.put(bytes({sizes[name]}))"))
+        said = cells.run_ok("%burrow mem").stdout
+        held[name] = said.splitlines()[1].partition("held by ")[2]
+
+    assert held == {name: way for name, (_, way) in HOLDERS.items()}
+    cells.run_ok("gate.set()")
