@@ -196,7 +196,10 @@ def _parts_of_table(value: UserValue) -> Iterator[Step]:
             for index, part in zip(numpy.ndindex(value.shape), value.flat, strict=True):
                 yield "[{}]", ", ".join(map(str, index)), part
         else:
-            yield "", "", value.base
+            whole = value
+            while isinstance(whole, numpy.ndarray) and whole.base is not None:
+                whole = whole.base  # at once: several views may have one base, which is seen once
+            yield "", "", whole.obj if isinstance(whole, memoryview) else whole
     elif pandas is not None and isinstance(value, pandas.DataFrame):
         for at, name in enumerate(value.columns[:COLUMNS_MAX]):
             yield "[{!r:.40}]", name, value.iloc[:, at]

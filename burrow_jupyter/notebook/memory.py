@@ -18,11 +18,11 @@ from burrow_jupyter.api import context, state
 from burrow_jupyter.api.refs import ObjectRef, ObjectRefGenerator
 from burrow_jupyter.core.ids import Ref, parse_short, short
 from burrow_jupyter.engine import holdings, modules
+from burrow_jupyter.engine.store.segments import Mapping
 from burrow_jupyter.notebook import html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -30,6 +30,7 @@ ROWS = 20
 NAMES = 5
 """That are told of one object."""
 FREED = "get() of that raises ObjectFreedError from now on"
+_NOT_NAMED = "something in the notebook that is not named"
 _LAST = re.compile(r"_{1,3}|_[0-9]+")
 """The names under which IPython keeps what cells have returned, beside `Out`."""
 
@@ -73,7 +74,7 @@ class Memory:
                 setattr(shown, name, "")
 
     def _holders(self, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
-        """Return what holds each of these objects, by the object's id: variables, parts of actors."""
+        """Return what holds these, by the object's id or the segment: variables, parts of actors."""
         found: dict[str, list[str]] = {}
 
         def note(object_id: str, name: str) -> None:
@@ -83,6 +84,9 @@ class Memory:
 
         for name, ref in self._named():
             note(short(ref.id), name)
+        if any("segment" in row for row in rows):
+            for name, mapping in holdings.find(self._roots(), Mapping):
+                note(mapping.segment, name)
         backend = context.backend()
         for actor_id in dict.fromkeys(a for row in rows for a in row.get("held_by_actors", ())):
             for line in str(backend.ask("holdings", actor_id)).splitlines():
@@ -108,7 +112,7 @@ class Memory:
             **self._variables(),
             **outputs,
             "the last error": getattr(sys, "last_value", None),
-            **dict(holdings.local_names(_frames_of_threads())),
+            **dict(_of_threads()),
         }
 
     def _named(self) -> Iterator[tuple[str, Ref]]:
@@ -120,24 +124,20 @@ class Memory:
         if context.current_or_none() is None:
             return "No burrow runs, so nothing is kept."
         gc.collect()  # errors and frames hold each other, and by now hold objects for nobody
-        rows = sorted(state.objects(), key=lambda row: -int(row.get("size_bytes", 0)))
-        total = sum(int(row.get("size_bytes", 0)) for row in rows)
-        lines = [f"{html.several(len(rows), 'object')}, {html.size(total)}"]
+        objects, mapped = state.objects(), context.backend().ask("only mapped")
+        total, more = (
+            sum(int(row.get("size_bytes", 0)) for row in rows) for rows in (objects, mapped)
+        )
+        in_use = f"; {html.size(more)} in use by arrays of objects that are gone" if more else ""
+        lines = [f"{html.several(len(objects), 'object')}, {html.size(total)}{in_use}"]
+        rows = sorted([*objects, *mapped], key=lambda row: -int(row.get("size_bytes", 0)))
         holders = self._holders(rows[:ROWS])
         for row in rows[:ROWS]:
-            names = holders.get(row["id"], [])
-            here = any(not name.startswith("actor ") for name in names)
-            named = here + len({n.partition(".")[0] for n in names if n.startswith("actor ")})
-            held = _first(names)
-            if int(row.get("refs", 0)) > named or not names:
-                others = "tasks or other objects" if names else "tasks, actors or other objects"
-                if row.get("held_here") and not here:
-                    others = "something in the notebook that is not named"
-                held = f"{held} and {others}" if held else others
+            held = (_holders_of_mapped if "segment" in row else _holders_of_object)(row, holders)
             # The name of a background cell is that of its run.
             made = " of ".join(dict.fromkeys(filter(None, (row.get("task"), row.get("run")))))
             lines.append(
-                f"{row['id']:>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
+                f"{row.get('id', 'array'):>8}  {html.size(int(row.get('size_bytes', 0))):>9}  "
                 f"{made:<20}  held by {held}"
             )
         if len(rows) > ROWS:
@@ -196,17 +196,43 @@ class Memory:
             found = {ref.id for path, ref in within if _is_within(_without_quotes(path), wanted)}
         else:
             return f"There is no variable and no object {name}. %burrow mem lists what is held."
+        if not found and next(holdings.find(roots, Mapping), None):
+            return (
+                f"{name}: no future was found in it, but an array. Once nothing has it, it is gone."
+            )
         if not found:
             return f"{name}: no future was found in it. %burrow mem lists what is held."
         context.backend().free(list(found))
         return f"{name}: {html.several(len(found), 'value')} given up; {FREED}."
 
 
-def _frames_of_threads() -> Iterator[FrameType]:
-    """Yield the frames of the other threads: this one looks for itself."""
-    for thread, frame in sys._current_frames().items():  # noqa: SLF001  # no other way
-        if thread != threading.get_ident():
-            yield from (at for at, _ in traceback.walk_stack(frame))
+def _of_threads() -> Iterator[tuple[str, Any]]:
+    """Yield what functions have in their variables that run in other threads than this one."""
+    frames = sys._current_frames()  # noqa: SLF001  # no other way
+    for thread in threading.enumerate():
+        if thread.ident in frames and thread is not threading.current_thread():
+            stack = [frame for frame, _ in traceback.walk_stack(frames[thread.ident])]
+            run = (at for at in stack if at.f_globals is not vars(threading))  # it has the thread
+            for name, value in holdings.local_names(run):
+                yield f"{name} in {thread.name}", value
+
+
+def _holders_of_object(row: dict[str, Any], holders: dict[str, list[str]]) -> str:
+    names = holders.get(row["id"], [])
+    here = any(not name.startswith("actor ") for name in names)
+    named = here + len({n.partition(".")[0] for n in names if n.startswith("actor ")})
+    held = _first(names)
+    if int(row.get("refs", 0)) <= named and names:
+        return held
+    others = "tasks or other objects" if names else "tasks, actors or other objects"
+    if row.get("held_here") and not here:
+        others = _NOT_NAMED
+    return f"{held} and {others}" if held else others
+
+
+def _holders_of_mapped(row: dict[str, Any], holders: dict[str, list[str]]) -> str:
+    names = holders.get(row["segment"], [_NOT_NAMED] if row["held_here"] else [])
+    return _first([*names, *dict.fromkeys(row["held_by"])])
 
 
 def _first(names: list[str]) -> str:

@@ -258,8 +258,8 @@ HOLDERS = {
     ),
     "of_module": ("import pantry; pantry.jars['a'] = REF; del pantry", "pantry.jars['a']"),
     "local": (
-        "gate = threading.Event(); rest = lambda r: gate.wait()\nthreading.Thread(target=rest, args=(REF,)).start()",
-        "r of <lambda>()",
+        "gate = threading.Event(); rest = lambda r: gate.wait()\nthreading.Thread(target=rest, args=(REF,), name='resting').start()",
+        "r of <lambda>() in resting",
     ),
 }
 
@@ -276,3 +276,31 @@ def test_mem_finds_what_holds_an_object_wherever_that_is(cells: Kernel):
 
     assert held == {name: way for name, (_, way) in HOLDERS.items()}
     cells.run_ok("gate.set()")
+
+
+def test_mem_lists_what_arrays_use_of_objects_that_are_gone(cells: Kernel):
+    cells.run_ok(
+        "import numpy as np, pandas as pd\n"
+        "@burrow.remote\ndef bake(n): return np.ones(n)\n"
+        "@burrow.remote\nclass Oven:\n    def keep(self, bread): self.bread = bread"
+    )
+    run = cells.run_ok("loaf = burrow.get(bake.remote(1_500_000)); crumb = loaf[10:20]")
+    number = run.reply["content"]["execution_count"]
+    cells.run_ok(
+        "table = burrow.get(burrow.put(pd.DataFrame({'a': np.ones(1_400_000)})))\n"
+        "oven = Oven.remote(); burrow.get(oven.keep.remote(np.ones(1_300_000)))"
+    )
+
+    def rows():
+        said = cells.run_ok("%burrow mem").stdout
+        found = [line.split() for line in said.splitlines() if line.startswith("   array")]
+        return len(found) == 3 and [" ".join(row[1:]) for row in found]
+
+    assert wait_until(rows, 10, "three arrays") == [
+        f"12 MB bake of In[{number}] held by loaf, crumb",
+        "11.2 MB held by table['a']",
+        "10.4 MB held by actor Oven",
+    ]
+    assert "but an array" in cells.run_ok("%burrow free crumb").stdout
+    cells.run_ok("burrow.kill(oven); del loaf, crumb, table, oven")
+    wait_until(lambda: " array " not in cells.run_ok("%burrow mem").stdout, 10, "them to go")
