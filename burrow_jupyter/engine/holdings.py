@@ -18,7 +18,6 @@ import types
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from burrow_jupyter.engine import errors
 from burrow_jupyter.engine.modules import package_of
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ _SUSPENDED = {
     types.CoroutineType: "cr_frame",
     types.AsyncGeneratorType: "ag_frame",
 }
+_OF_THE_FRAME = 3
+"""References to a frame's `f_locals`: the frame's, ours, and that of who counts."""
 _OPAQUE: tuple[type, ...] = (
     staticmethod, classmethod, property, types.MappingProxyType, types.CellType,
     type({}.keys()), type({}.values()), type({}.items()),
@@ -98,12 +99,14 @@ def find(roots: Mapping[str, UserValue], kind: type[Wanted]) -> Iterator[tuple[s
 def local_names(frames: Iterable[FrameType]) -> Iterator[tuple[str, UserValue]]:
     """Yield what the functions that run or ran in these frames have in their variables."""
     for frame in frames:
-        if errors.is_own(frame) or not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+        if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:
             continue  # what a cell or a module has, it has by its names
         names = frame.f_locals
         found = dict(names)
-        if type(names) is dict:
-            names.clear()  # it stays, before Python 3.13, and would keep what the function lets go
+        # Before Python 3.13 the frame keeps it, which would keep what the function lets go. But a
+        # function that has called `locals()` has the very same one.
+        if type(names) is dict and sys.getrefcount(names) <= _OF_THE_FRAME:
+            names.clear()
         for name, value in found.items():
             yield f"{name} of {frame.f_code.co_name}()", value
 
@@ -244,7 +247,7 @@ def _is_of_the_user(thing: type | types.ModuleType) -> bool:
     name = thing.__name__ if isinstance(thing, types.ModuleType) else str(thing.__module__)
     if name == "__main__":
         return isinstance(thing, type)  # the module's names are those one began with
-    if name.partition(".")[0] in _CLOSED:
-        return name.startswith(_OF_THE_API)
+    if name.partition(".")[0] in {*_CLOSED, "burrow"}:
+        return False
     file = getattr(sys.modules.get(name), "__file__", None)
     return isinstance(file, str) and not package_of(file)

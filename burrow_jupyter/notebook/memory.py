@@ -18,6 +18,7 @@ from burrow_jupyter.api import context, state
 from burrow_jupyter.api.refs import ObjectRef, ObjectRefGenerator
 from burrow_jupyter.core.ids import Ref, parse_short, short
 from burrow_jupyter.engine import holdings, modules
+from burrow_jupyter.engine.errors import is_own
 from burrow_jupyter.engine.store.segments import Mapping
 from burrow_jupyter.notebook import html
 
@@ -38,9 +39,10 @@ _LAST = re.compile(r"_{1,3}|_[0-9]+")
 class Memory:
     """The names of one shell, and the objects that they hold."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        """Look at nothing yet."""
+    def __init__(self, shell: InteractiveShell, pending: Callable[[], dict[str, Any]]) -> None:
+        """Look at nothing yet; `pending` says what the notebook will have by a name."""
         self._shell = shell
+        self._pending = pending
 
     def hook(self) -> None:
         """Have futures forgotten that were only shown."""
@@ -111,8 +113,10 @@ class Memory:
             **others,
             **self._variables(),
             **outputs,
+            **self._pending(),
             "the last error": getattr(sys, "last_value", None),
             **dict(_of_threads()),
+            **_tasks(),
         }
 
     def _named(self) -> Iterator[tuple[str, Ref]]:
@@ -212,9 +216,21 @@ def _of_threads() -> Iterator[tuple[str, Any]]:
     for thread in threading.enumerate():
         if thread.ident in frames and thread is not threading.current_thread():
             stack = [frame for frame, _ in traceback.walk_stack(frames[thread.ident])]
-            run = (at for at in stack if at.f_globals is not vars(threading))  # it has the thread
+            # `threading` has the thread itself, and what we have is told as what it is.
+            run = (f for f in stack if f.f_globals is not vars(threading) and not is_own(f))
             for name, value in holdings.local_names(run):
                 yield f"{name} in {thread.name}", value
+
+
+def _tasks() -> dict[str, Any]:
+    """Return what runs beside the cells in their event loop."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        tasks = asyncio.all_tasks() if asyncio is not None else ()
+    except RuntimeError:  # no loop runs
+        return {}
+    current = asyncio.current_task() if asyncio is not None else None
+    return {f"asyncio {task.get_name()}": task for task in tasks if task is not current}
 
 
 def _holders_of_object(row: dict[str, Any], holders: dict[str, list[str]]) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import exceptions
 from burrow_jupyter.engine import errors
+from burrow_jupyter.engine.modules import package_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -94,9 +95,13 @@ def _let_go(value: BaseException | None) -> None:
     """
     chain = [] if value is None else [value]
     for error in chain:
+        below = False
         for frame, _ in traceback.walk_tb(error.__traceback__):
+            below = below or errors.is_own(frame)
+            # Those of libraries that we call have what we were given, too.
+            ours = errors.is_own(frame) or (below and package_of(frame.f_code.co_filename))
             # One that can go on, and may have caught this error, would be ended.
-            if errors.is_own(frame) and not frame.f_code.co_flags & _CAN_GO_ON:
+            if ours and not frame.f_code.co_flags & _CAN_GO_ON:
                 with contextlib.suppress(RuntimeError):  # it runs
                     frame.clear()
                     _ = frame.f_locals  # a copy for whoever has looked; this empties it, too

@@ -186,6 +186,7 @@ def test_what_wait_has_returned_is_not_kept_when_it_was_only_shown(cells: Kernel
         "burrow.get(refs, timeout=0)",
         "burrow.wait([*refs, refs[0]])",
         "burrow.get([*refs, 1])",
+        "square.remote(refs, 3)",
         "burrow.map(square, burrow.get(refs, timeout=0))",
         "try: burrow.get(refs)\nexcept Exception as error: kept = error",
         "async def ask(): return await refs[0]\nawait ask()",
@@ -256,6 +257,17 @@ HOLDERS = {
         "def f():\n    lost = REF\n    1 / 0\ntry: f()\nexcept Exception as e: kept = e",
         "kept -> lost of f()",
     ),
+    "of_our_frames": (
+        "try: burrow.get([REF, 1])\nexcept Exception as e: kept_too = e",
+        "kept_too -> object_refs of get()[0]",
+    ),
+    "of_asyncio": (
+        (
+            "import asyncio\nasync def nap(r): await asyncio.sleep(60)\n"
+            "asyncio.ensure_future(nap(REF)).set_name('nap'); await asyncio.sleep(0)\nNone"
+        ),
+        "asyncio nap -> r of nap()",
+    ),
     "of_module": ("import pantry; pantry.jars['a'] = REF; del pantry", "pantry.jars['a']"),
     "local": (
         "gate = threading.Event(); rest = lambda r: gate.wait()\nthreading.Thread(target=rest, args=(REF,), name='resting').start()",
@@ -275,7 +287,30 @@ def test_mem_finds_what_holds_an_object_wherever_that_is(cells: Kernel):
         held[name] = said.splitlines()[1].partition("held by ")[2]
 
     assert held == {name: way for name, (_, way) in HOLDERS.items()}
-    cells.run_ok("gate.set()")
+    cells.run_ok("gate.set(); [t.cancel() for t in asyncio.all_tasks() if t.get_name() == 'nap']")
+
+
+def test_mem_leaves_the_variables_of_running_functions_as_they_are(cells: Kernel):
+    cells.run_ok(
+        "begun, end, seen = threading.Event(), threading.Event(), []\n"
+        "def rest(r):\n    mine = locals(); begun.set(); end.wait(); seen.append(dict(mine))\n"
+        "thread = threading.Thread(target=rest, args=(burrow.put(bytes(2_800_000)),), name='resting')\n"
+        "thread.start(); begun.wait()"
+    )
+
+    assert "r of rest() in resting" in cells.run_ok("%burrow mem").stdout
+    assert cells.run_ok("end.set(); thread.join(); 'r' in seen[0]").text == "True"
+    cells.run_ok("del seen, thread")
+
+
+def test_mem_names_what_a_background_cell_has_made(cells: Kernel):
+    cells.run_ok("%%burrow\nflour = bytes(2_900_000)")
+
+    def told():
+        return "held by flour of a background cell" in cells.run_ok("%burrow mem").stdout
+
+    wait_until(told, 10, "the cell's end")
+    cells.run_ok("flour = 1")
 
 
 def test_mem_lists_what_arrays_use_of_objects_that_are_gone(cells: Kernel):
