@@ -95,11 +95,11 @@ def _let_go(value: BaseException | None) -> None:
     """
     chain = [] if value is None else [value]
     for error in chain:
-        below = False
+        ours = False
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            below = below or errors.is_own(frame)
-            # Those of libraries that we call have what we were given, too.
-            ours = errors.is_own(frame) or (below and package_of(frame.f_code.co_filename))
+            # Those of libraries that we call have what we were given, too; the user's may follow.
+            of_library = bool(package_of(frame.f_code.co_filename))
+            ours = errors.is_own(frame) or (ours and of_library)
             # One that can go on, and may have caught this error, would be ended.
             if ours and not frame.f_code.co_flags & _CAN_GO_ON:
                 with contextlib.suppress(RuntimeError):  # it runs
