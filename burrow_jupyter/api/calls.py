@@ -66,6 +66,7 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
         raise ValueError(msg)
     if timeout is not None:
         timeout = None if timeout == -1 else checks.patience("timeout", timeout)  # as in Ray
+    error: BaseException
     try:
         values = backend.get(ids, timeout)
     except Failed as failed:
@@ -78,15 +79,16 @@ def get(object_refs: Any, *, timeout: float | None = None, _use_object_store: bo
     except Ended as ended:
         error = ValueError(str(ended))
     except KeyboardInterrupt as interrupt:
-        raise interrupt.with_traceback(None) from None  # how we wait is nobody's concern
+        error = interrupt.with_traceback(None)  # how we wait is nobody's concern
     else:
         return values[0] if single else values
     try:
         raise error from None
     finally:
         # An error and the frame that it came through would hold each other, and with it
-        # whatever the caller has, refs and actors too, until a garbage collection.
-        del error
+        # whatever the caller has, refs and actors too, until a garbage collection. And what
+        # keeps the error would keep the list of refs.
+        del error, object_refs
 
 
 def _ids_of(refs: Sequence[Any], verb: str) -> list[int]:

@@ -852,6 +852,7 @@ class InlineBackend:
             "tasks": self._ledger.tasks,
             "actors": self._tell_actors,
             "objects": self._tell_objects,
+            "only mapped": list,
             "workers": self._tell_worker,
             "functions": self._ledger.functions,
             "why": self._why,

@@ -581,6 +581,8 @@ class LocalBackend:
         """Ask the head; see `core.scheduler.queries`."""
         if self._direct is not None and what == "available":
             self._direct.give_back()
+        if what == "only mapped":
+            args = (self.client.reader.mapped(),)
         return self.client.ask(what, *args)
 
     def open_run(self, label: str, cell_id: str, message_id: str) -> int:

@@ -60,6 +60,12 @@ class LocalModules:
                 self._loaded[name] = (spec, file, now)
                 self.changes += 1
 
+    def loaded(self) -> dict[str, ModuleType]:
+        """Return those that are loaded, by name."""
+        self.note()
+        found = {name: sys.modules.get(name) for name in self._loaded}
+        return {name: module for name, module in found.items() if isinstance(module, ModuleType)}
+
     def edited(self) -> list[str]:
         """Return the names of loaded modules whose files were edited since.
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from burrow_jupyter.core import messages
 from burrow_jupyter.core.failures import Cancelled, Failure
 from burrow_jupyter.core.fusing import is_plain
-from burrow_jupyter.core.ids import STRIDE, short
+from burrow_jupyter.core.ids import STRIDE, Ref, short
 from burrow_jupyter.core.limits import (
     BATCH_MAX_DELAY_S,
     BATCH_MAX_MESSAGES,
@@ -296,7 +296,7 @@ class Worker:
         """Return where in the actor refs lie: the object's id, a tab and the way to it, a line each."""
         if self.actor is None:
             return ""
-        found = holdings.find({type(self.actor).__name__: self.actor})
+        found = holdings.find({type(self.actor).__name__: self.actor}, Ref)
         return "\n".join(f"{short(ref.id)}\t{path}" for path, ref in found)
 
     def _give_back(self) -> None:

@@ -268,6 +268,10 @@ class Background:
         """Have cells wait no more."""
         self._shell.ast_transformers.remove(self)  # type: ignore[arg-type]  # see hook
 
+    def pending(self) -> dict[str, Any]:
+        """Return the results from which names are to come that no cell has used yet."""
+        return {f"{name} of a background cell": ref for name, ref in self._pending.items()}
+
     def run(self, line: str, cell: str) -> None:
         """Run a cell as a task and show how it stands; called by code, wait for its end.
 

@@ -48,7 +48,7 @@ class _Wiring:
         self.debug.hook()
         self.everywhere = Everywhere(self.runs, self.output)
         self.background = Background(shell, self.everywhere)
-        self.memory = Memory(shell)
+        self.memory = Memory(shell, self.background.pending)
         self.memory.hook()
         self.live.hook()
         self.background.hook()

@@ -6,7 +6,9 @@ what to do. Everything else is shown as IPython shows it.
 
 from __future__ import annotations
 
+import contextlib
 import dis
+import inspect
 import sys
 import traceback
 from types import TracebackType
@@ -14,11 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.api import exceptions
 from burrow_jupyter.engine import errors
+from burrow_jupyter.engine.modules import package_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+CHAIN_MAX = 100
+"""Errors behind one that are looked at."""
 _RAISE = dis.opmap["RAISE_VARARGS"]
+_CAN_GO_ON = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Tracebacks:
@@ -65,10 +71,16 @@ class Tracebacks:
             # IPython prints groups as Python does, with every frame, and to stderr.
             kind, value, _ = given or sys.exc_info()
             lines = [] if kind is None or named.get("exception_only") else _of_group(value)
-            if lines and not shell.call_pdb:
-                shell._showtraceback(kind, value, lines)  # noqa: SLF001  # what front ends override
-            else:
-                show(given, *rest, **named)
+            try:
+                if lines and not shell.call_pdb:
+                    shell._showtraceback(kind, value, lines)  # noqa: SLF001  # what front ends override
+                else:
+                    show(given, *rest, **named)
+            finally:
+                _let_go(value)
+                # IPython notes it there only of what it has laid out itself; else it would keep,
+                # and `%debug` open, an earlier one. Without, both have that of `sys`.
+                shell.InteractiveTB.tb = None
 
         vars(shell)["showtraceback"] = show_groups  # until unhook
 
@@ -77,6 +89,30 @@ class Tracebacks:
         for maker in self._makers:
             vars(maker).pop("structured_traceback", None)  # ours hides that of the class
         vars(self._shell).pop("showtraceback", None)
+
+
+def _let_go(value: BaseException | None) -> None:
+    """Have our frames of an error let go of what they were given; the user's stay for `%debug`.
+
+    The last error is kept, and a list of refs that `get` was given would be with it.
+    """
+    chain = [] if value is None else [value]
+    for error in chain:
+        ours = False
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            # Those of libraries that we call have what we were given, too; the user's may follow.
+            of_library = bool(package_of(frame.f_code.co_filename))
+            ours = errors.is_own(frame) or (ours and of_library)
+            # One that can go on, and may have caught this error, would be ended.
+            if ours and not frame.f_code.co_flags & _CAN_GO_ON:
+                with contextlib.suppress(RuntimeError):  # it runs
+                    frame.clear()
+                    _ = frame.f_locals  # a copy for whoever has looked; this empties it, too
+        inside = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+        for other in (error.__cause__, error.__context__, *inside):
+            new = other is not None and all(other is not known for known in chain)
+            if other is not None and new and len(chain) < CHAIN_MAX:
+                chain.append(other)
 
 
 def _of_group(value: Any) -> list[str]:

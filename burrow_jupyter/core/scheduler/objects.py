@@ -155,7 +155,9 @@ def _release(state: State, value: messages.Value) -> None:
 
 def _release_shared(state: State, value: messages.Value) -> None:
     state.shared_bytes -= value.size
-    state.makers.pop(value.segment, None)
+    maker = state.makers.pop(value.segment, None)
+    if maker is not None:
+        state.segments[value.segment].maker = maker
     _release_segment(state, value.segment)
 
 

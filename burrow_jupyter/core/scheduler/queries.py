@@ -20,6 +20,7 @@ from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
     ObjectRecord,
     ObjectState,
+    SegmentRecord,
     TaskRecord,
     TaskState,
     WorkerRecord,
@@ -449,6 +450,36 @@ def _objects(state: State, client: ClientRecord) -> list[dict[str, Any]]:
     return rows
 
 
+def _only_mapped(
+    state: State, client: ClientRecord, mapped: dict[str, int]
+) -> list[dict[str, Any]]:
+    """Return the segments whose memory is in use though no object lies in them any more.
+
+    `mapped` has the sizes of those that the client maps: of those of its own making it alone knows.
+    """
+    users: dict[str, list[str]] = {}
+    for other in state.clients.values():
+        actor = other.worker.actor if other.worker is not None else None
+        who = f"actor {actor.options.class_name}" if actor is not None else "tasks"
+        for name in other.mapped if other is not client else ():
+            users.setdefault(name, []).append(who)
+    found = [segment for segment in state.segments.values() if not segment.live]
+    for name, size in mapped.items():
+        if name not in state.segments:
+            found.append(SegmentRecord(name, size, client))
+    return [
+        {
+            "segment": segment.name,
+            "size_bytes": segment.size,
+            "held_here": segment.name in mapped or segment.name in client.mapped,
+            "held_by": users.get(segment.name, []),
+            "task": segment.maker[0],
+            "run": run.label if (run := state.runs.get(segment.maker[1])) is not None else "",
+        }
+        for segment in found
+    ]
+
+
 def _workers(state: State, client: ClientRecord) -> list[dict[str, Any]]:
     return [_plain(worker_row(w, 0, 0.0)) for w in state.workers.values()]
 
@@ -563,6 +594,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "tasks": _tasks,
     "actors": _actors,
     "objects": _objects,
+    "only mapped": _only_mapped,
     "workers": _workers,
     "functions": _functions,
     "unfinished in run": _run_counts,

@@ -461,13 +461,14 @@ class ClientRecord:
 class SegmentRecord:
     """One file of shared memory that holds an object."""
 
-    __slots__ = ("client", "live", "mapped", "name", "size")
+    __slots__ = ("client", "live", "maker", "mapped", "name", "size")
 
     def __init__(self, name: str, size: int, client: ClientRecord) -> None:
         self.name = name
         self.size = size
         self.client = client  # that made it, and can use it again
         self.live = True  # an object lies in it
+        self.maker: tuple[str, int] = ("", 0)  # as `State.makers`, once none does
         self.mapped = 0
 
 

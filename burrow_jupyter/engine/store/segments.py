@@ -543,7 +543,7 @@ class SegmentReader:
     def __init__(self, files: SegmentFiles, unmapped: deque[str] | None = None) -> None:
         self.files = files
         self.unmapped: deque[str] = deque() if unmapped is None else unmapped
-        self._live: set[int] = set()
+        self._live: dict[int, tuple[str, int]] = {}
 
     def map(self, name: str, size_bytes: int) -> memoryview:
         """Return the segment's first `size_bytes`, mapped anew: 10 us, whatever the size.
@@ -569,14 +569,18 @@ class SegmentReader:
             mapping = _map_fd(fd, size_bytes, mmap.MAP_PRIVATE, may_hold_fd=few)
         finally:
             os.close(fd)
-        self._live.add(id(mapping))
+        self._live[id(mapping)] = (name, size_bytes)
         mapping.segment = name
         mapping.reader = self
         return memoryview(mapping)
 
-    def _ended(self, mapping: _Mapping) -> None:
-        """Note the end of a mapping. Runs inside `__del__`: single steps of sets and deques only."""
-        self._live.discard(id(mapping))
+    def mapped(self) -> dict[str, int]:
+        """Return the segments into which something looks, with their sizes in bytes."""
+        return dict(self._live.copy().values())  # a copy is one step: any may end meanwhile
+
+    def _ended(self, mapping: Mapping) -> None:
+        """Note the end of a mapping. Runs inside `__del__`: single steps of dicts and deques only."""
+        self._live.pop(id(mapping), None)
         self.unmapped.append(mapping.segment)
 
 
@@ -614,7 +618,7 @@ def free_bytes(path: str) -> int:
 _POPULATE: int = getattr(mmap, "MAP_POPULATE", 0)  # Linux only
 
 
-class _Mapping(mmap.mmap):
+class Mapping(mmap.mmap):
     """A mapping that tells its reader when it ends."""
 
     segment: str = ""
@@ -625,7 +629,7 @@ class _Mapping(mmap.mmap):
             self.reader._ended(self)  # noqa: SLF001 one module, one pair
 
 
-def _map_fd(fd: int, size_bytes: int, flags: int, *, may_hold_fd: bool = False) -> _Mapping:
+def _map_fd(fd: int, size_bytes: int, flags: int, *, may_hold_fd: bool = False) -> Mapping:
     """Map a file, readable and writable, without holding a descriptor unless it may.
 
     `mmap.mmap` keeps a duplicate of the descriptor it is given, so that a thousand mapped
@@ -635,8 +639,8 @@ def _map_fd(fd: int, size_bytes: int, flags: int, *, may_hold_fd: bool = False) 
     """
     access = mmap.PROT_READ | mmap.PROT_WRITE
     if may_hold_fd or not sys.platform.startswith("linux"):
-        return _Mapping(fd, size_bytes, flags, access)
-    mapping = _Mapping(-1, size_bytes, mmap.MAP_PRIVATE, access)
+        return Mapping(fd, size_bytes, flags, access)
+    mapping = Mapping(-1, size_bytes, mmap.MAP_PRIVATE, access)
     address = _address(mapping)
     if _libc_mmap()(address, size_bytes, access, flags | _MAP_FIXED, fd, 0) != address:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
