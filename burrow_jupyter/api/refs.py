@@ -224,11 +224,11 @@ def _bridge(ref: ObjectRef[T], loop: asyncio.AbstractEventLoop) -> asyncio.Futur
 
     check_session(ref)
     backend = ref._backend  # noqa: SLF001  # this module's own
-    backend.when_done(ref.id, arrived, awaited=True)
+    wait = backend.when_done(ref.id, arrived, awaited=True)
 
     def given_up(settled: asyncio.Future[T]) -> None:
         if settled.cancelled():
-            backend.awaits_no_more()
+            backend.awaits_no_more(wait)
 
     future.add_done_callback(given_up)
     return future

@@ -730,9 +730,10 @@ class InlineBackend:
 
     def when_done(
         self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
-    ) -> None:
+    ) -> int:
         """Call back: it is done."""
         callback()
+        return 0
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
@@ -741,7 +742,7 @@ class InlineBackend:
             if found is not None:
                 found.asked = True
 
-    def awaits_no_more(self) -> None:
+    def awaits_no_more(self, number: int) -> None:
         """Nothing ever waits."""
 
     def keep(self, value: Value) -> Value:

@@ -481,9 +481,9 @@ class LocalBackend:
 
     def when_done(
         self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
-    ) -> None:
+    ) -> int:
         """Call back when an object is there; see `Backend.when_done`."""
-        self.client.when_done(object_id, callback, _awaiting_task() if awaited else 0)
+        return self.client.when_done(object_id, callback, _awaiting_task() if awaited else 0)
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
@@ -492,11 +492,10 @@ class LocalBackend:
             if entry is not None:
                 entry.asked = True
 
-    def awaits_no_more(self) -> None:
-        """The running task goes on; see `Backend.awaits_no_more`."""
-        task_id = _awaiting_task()
-        if task_id:
-            self.client.post(messages.Unblock(task_id))
+    def awaits_no_more(self, number: int) -> None:
+        """The running task has given up one wait; see `Backend.awaits_no_more`."""
+        if number:
+            self.client.post(messages.Unblock(_awaiting_task(), number))
 
     def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
         """Lend the running task's CPU; see `Backend.paused`."""

@@ -164,17 +164,20 @@ class Backend(Protocol):
 
     def when_done(
         self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
-    ) -> None:
+    ) -> int:
         """Call back from some thread when `get` of this object would not wait.
 
         With `awaited` the running task waits for it, and its CPU is free meanwhile.
+
+        Returns:
+            The number of that wait, for `awaits_no_more`; 0 if nobody waits.
         """
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """The user has seen how these ended: a failure among them needs no notice."""
 
-    def awaits_no_more(self) -> None:
-        """The running task has given up waiting for what it awaited."""
+    def awaits_no_more(self, number: int) -> None:
+        """The running task has given up one of its waits: that which `when_done` has numbered."""
 
     def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
         """Have each item of a generator's task told to `callback`; `None` ends that."""

@@ -151,12 +151,14 @@ class Get(Message, tag=9):
     task_id: int = 0  # 0: does not block a task (a driver, a callback)
     values: bool = True  # False: only say that they are ready
     bounded: bool = False  # the wait ends by itself: no deadlock
+    wait: int = 0  # the number by which `Unblock` gives it up; several may be one wait
 
 
 class Unblock(Message, tag=10):
-    """The task goes on although what it waited for is not all there (timeout, interrupt)."""
+    """A wait of a task is over although what it was for is not all there (timeout, interrupt)."""
 
     task_id: int
+    wait: int = 0
 
 
 class Hold(Message, tag=11):

@@ -16,6 +16,7 @@ the first and of the last only.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import socket
@@ -219,6 +220,8 @@ class Client:
         self._awaited: dict[int, list[Callable[[], None]]] = {}
         """Who is to be called back for an entry, by Python's id of it."""
         self._questions: dict[int, _Question] = {}
+        self._waits = itertools.count(1)
+        """Numbers of waits of calls."""
         self._given_up: dict[int, Failure] = {}
         """Why what a call waits for, by its task id, will never come."""
         self.abandoned: set[int] = set()
@@ -1032,8 +1035,10 @@ class Client:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
             bounded = timeout_s is not None
+            wait = next(self._waits) if task_id else 0
             self.unsent += [
-                messages.Get(piece, len(piece), task_id, bounded=bounded) for piece in pieces(ask)
+                messages.Get(piece, len(piece), task_id, bounded=bounded, wait=wait)
+                for piece in pieces(ask)
             ]
         position = 0
         count = len(found)
@@ -1069,7 +1074,7 @@ class Client:
             finished = self._wait(done, timeout_s)
         finally:
             if task_id and ask and (not finished or failed is not None):
-                self.post(messages.Unblock(task_id))
+                self.post(messages.Unblock(task_id, wait))
         if not finished:
             raise TimeoutError
         if failed is None:
@@ -1107,6 +1112,7 @@ class Client:
         ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
         several = len(unknown) > IDS_MAX  # then each of the questions blocks the task by itself
         left = max(0, need - ready)
+        number = next(self._waits) if task_id else 0
         self.unsent += [
             messages.Get(
                 piece,
@@ -1114,6 +1120,7 @@ class Client:
                 task_id,
                 fetch and not task_id,
                 timeout_s is not None,
+                number,
             )
             for piece in pieces(unknown)
         ]
@@ -1141,7 +1148,7 @@ class Client:
                 finished = self._wait(done, timeout_s)
             finally:
                 if task_id and unknown and (several or not finished):
-                    self.post(messages.Unblock(task_id))
+                    self.post(messages.Unblock(task_id, number))
         return [entry.state not in (PENDING, KNOWN) for entry in found]
 
     def value_of(self, entry: Entry) -> Any:
@@ -1149,23 +1156,28 @@ class Client:
         assert entry.value is not None, "the entry is ready"
         return serialization.load(entry.value, self.reader, self.looks)
 
-    def when_done(self, object_id: int, callback: Callable[[], None], task_id: int = 0) -> None:
+    def when_done(self, object_id: int, callback: Callable[[], None], task_id: int = 0) -> int:
         """Call back, from a reading thread, once the object is ready or has failed.
 
         The value is here by then. The task that is named waits for it and lends its CPU.
+
+        Returns:
+            The number of that wait, for `waits_no_more`; 0 if there is none.
         """
         entry = self.entries[object_id]
         if entry.state in (VALUE, FAILED):
             callback()
-            return
+            return 0
+        number = next(self._waits) if task_id else 0
         arrived = _Arrival(self, object_id, entry, callback)
         self.add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
-            self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True))
+            self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True, wait=number))
         self.flush()
         self.kick()
         if entry.state in (VALUE, FAILED):
             arrived()  # it came between the look and the entry in the list
+        return number
 
     def add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
         """Call back when something is heard of an object."""

@@ -93,6 +93,20 @@ def test_once_the_circle_is_broken_nobody_else_is_told(one):
     assert not one.state.gets
 
 
+def test_of_two_waits_one_that_is_given_up_takes_the_other_not_along(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    outer = driver.call(actor, "outer")
+    for wait in (1, 2):
+        inner = worker.call(actor, "inner")
+        worker.say(messages.Get([inner], 1, outer, wait=wait))
+    worker.say(messages.Unblock(outer, 1))
+
+    look(one)
+
+    assert told(worker) == [outer]
+
+
 def test_a_wait_with_a_timeout_is_no_deadlock(one):
     driver = one.driver()
     actor, worker = actor_of(one, driver)

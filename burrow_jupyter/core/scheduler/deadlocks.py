@@ -32,16 +32,27 @@ _MARGIN_S = 1e-6
 
 
 def begins(state: State, getter: GetRecord) -> None:
-    """A call begins to wait without a timeout."""
-    state.gets[getter] = None
-    if not state.deadlocks_at:
+    """A call begins to wait."""
+    assert getter.by is not None, "only waits of calls are noted"
+    state.gets.setdefault(getter.by, {})[getter] = None
+    if not (getter.bounded or state.deadlocks_at):
         _look_at(state, state.now + limits.DEADLOCK_AFTER_S)
 
 
-def ends(state: State, task: TaskRecord) -> None:
-    """A call waits no more, or is over."""
-    for getter in [g for g in state.gets if g.by is task]:
-        del state.gets[getter]
+def satisfied(state: State, getter: GetRecord) -> None:
+    """What a call has waited for is there."""
+    if getter.by is None:
+        return
+    gets = state.gets.get(getter.by, {})
+    gets.pop(getter, None)
+    if not gets:
+        state.gets.pop(getter.by, None)
+
+
+def give_up(state: State, task: TaskRecord, number: int) -> None:
+    """A call waits no more for what one `get` or `await` of it asked for."""
+    for getter in [g for g in state.gets.get(task, ()) if g.number == number]:
+        satisfied(state, getter)
 
 
 def _look_at(state: State, at: float) -> None:
@@ -55,25 +66,24 @@ def look(state: State) -> None:
         return
     state.deadlocks_at = 0.0
     due = state.now - limits.DEADLOCK_AFTER_S + _MARGIN_S
-    waiting: dict[TaskRecord, list[GetRecord]] = {}
-    young: list[float] = []
-    for getter in state.gets:
-        assert getter.by is not None, "only waits of calls are noted"
-        if getter.since > due:
-            young.append(getter.since)
-        waiting.setdefault(getter.by, []).append(getter)
+    unbounded = {
+        task: waits
+        for task, gets in state.gets.items()
+        if (waits := [getter for getter in gets if not getter.bounded])
+    }
+    young = [g.since for waits in unbounded.values() for g in waits if g.since > due]
     if young:
         _look_at(state, min(young) + limits.DEADLOCK_AFTER_S)
-    long = {t: gets for t, gets in waiting.items() if all(g.since <= due for g in gets)}
+    long = {t: waits for t, waits in unbounded.items() if all(g.since <= due for g in waits)}
     stuck = _Search(state, long).stuck
     if not stuck:
         return
-    last = max(stuck, key=lambda task: max(g.since for g in waiting[task]))
+    last = max(stuck, key=lambda task: max(g.since for g in stuck[task]))
     name = last.options.name
     failure = Deadlock(name, last.id, f"deadlock: {reasons.why(state, last.id)}")
     assert last.worker is not None, "it runs"
     state.send(last.worker.client, messages.GiveUp(last.id, failure))
-    ends(state, last)
+    del state.gets[last]
     # The rest may be stuck for another reason as well: looked at anew.
     _look_at(state, state.now + limits.DEADLOCK_AFTER_S)
 

@@ -342,8 +342,8 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
         leases.hurry(state, pending)
     if by is not None and by.worker is not None and by.worker.client is client:
         getter.by, getter.since, getter.records = by, state.now, pending
-        if not message.bounded:
-            deadlocks.begins(state, getter)
+        getter.bounded, getter.number = message.bounded, message.wait
+        deadlocks.begins(state, getter)
 
 
 def _answer(
@@ -358,7 +358,7 @@ def _answer(
         state.send(client, messages.Ready([record.id]))
     getter.need -= 1
     if getter.need == 0:
-        state.gets.pop(getter, None)
+        deadlocks.satisfied(state, getter)
         if getter.task is not None:
             leases.satisfied(state, getter.task, getter)
 

@@ -97,7 +97,17 @@ class ObjectRecord:
 class GetRecord:
     """One client's wish to be told of objects; blocks a task while `need` is above 0."""
 
-    __slots__ = ("by", "client", "need", "records", "since", "task", "values")
+    __slots__ = (
+        "bounded",
+        "by",
+        "client",
+        "need",
+        "number",
+        "records",
+        "since",
+        "task",
+        "values",
+    )
 
     def __init__(
         self, client: ClientRecord, need: int, task: TaskRecord | None, *, values: bool
@@ -106,6 +116,8 @@ class GetRecord:
         self.need = need
         self.task = task
         self.values = values
+        self.number = 0  # among the waits of the call; those of one `get` have the same
+        self.bounded = False  # the wait ends by itself
         self.by: TaskRecord | None = None  # the call that waits, of an actor or not
         self.since = 0.0  # when it began to
         self.records: list[ObjectRecord] = []  # what was pending then

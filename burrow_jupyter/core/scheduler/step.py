@@ -307,8 +307,8 @@ def _fold_ends(state: State, client: ClientRecord, message: messages.DoneMany) -
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
     task = state.tasks.get(message.task_id)
     if task is not None:
-        deadlocks.ends(state, task)
-        leases.unblock(state, task)
+        deadlocks.give_up(state, task, message.wait)
+        leases.give_up(state, task, message.wait)
 
 
 def _cancel(state: State, client: ClientRecord, message: messages.Cancel) -> None:
