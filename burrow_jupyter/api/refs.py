@@ -395,9 +395,12 @@ class ObjectRefGenerator:
             if self._items or self._ended:
                 return
             self._wakers.append(arrived.set)
-        if not self._backend.wait_for(arrived.is_set, SOON_S):
-            with self._backend.paused([self._done_ref.id]):
-                self._backend.wait_for(arrived.is_set)
+        if self._backend.wait_for(arrived.is_set, SOON_S):
+            return
+        try:
+            self._backend.wait_for(arrived.is_set, object_ids=[self._done_ref.id])
+        except Failed as failed:
+            raise to_exception(failed.failure) from None
 
     def __aiter__(self) -> ObjectRefGenerator:
         return self

@@ -724,7 +724,12 @@ class InlineBackend:
         """Nobody could use a CPU that is lent."""
         return contextlib.nullcontext()
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout_s: float | None = None,
+        object_ids: Sequence[int] = (),
+    ) -> bool:
         """Say whether it is so; nothing arrives that could change it."""
         return done()
 

@@ -483,7 +483,7 @@ class LocalBackend:
         self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
     ) -> int:
         """Call back when an object is there; see `Backend.when_done`."""
-        return self.client.when_done(object_id, callback, _awaiting_task() if awaited else 0)
+        return self.client.when_done(object_id, callback, _caller() if awaited else 0)
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
@@ -495,18 +495,31 @@ class LocalBackend:
     def awaits_no_more(self, number: int) -> None:
         """The running task has given up one wait; see `Backend.awaits_no_more`."""
         if number:
-            self.client.post(messages.Unblock(_awaiting_task(), number))
+            self.client.post(messages.Unblock(_caller(), number))
 
-    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
+    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[Any]:
         """Lend the running task's CPU; see `Backend.paused`."""
-        return self.client.paused(_awaiting_task(), object_ids)
+        return self.client.paused(_caller(), object_ids)
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout_s: float | None = None,
+        object_ids: Sequence[int] = (),
+    ) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""
+        client = self.client
         try:
-            return self.client.wait_until(done, timeout_s)
+            if not object_ids:
+                return client.wait_until(done, timeout_s)
+            bounded = timeout_s is not None
+            with client.paused(_caller(), object_ids, bounded=bounded) as given_up:
+                came = client.wait_until(lambda: done() or bool(given_up), timeout_s)
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
+        if given_up and not done():
+            raise Failed(given_up[0])
+        return came
 
     def cancel(self, object_id: int, *, force: bool, recursive: bool) -> None:
         """Cancel the task that makes an object."""
@@ -588,13 +601,13 @@ def _waiting_task(client: Client, ids: Sequence[int]) -> int:
         entries = client.entries
         if any(entries[object_id].state not in (VALUE, FAILED) for object_id in ids):
             _warn_in_loop()  # what was awaited is there when it is got
-    return now.task_id
+    return now.task_id or now.actor_id
 
 
-def _awaiting_task() -> int:
-    """Return the task that awaits; an actor has other calls, and keeps its CPU."""
+def _caller() -> int:
+    """Return the call that runs, or the actor whose constructor does; 0 in a driver."""
     now = current.call()
-    return 0 if now.actor_id else now.task_id
+    return now.task_id or now.actor_id
 
 
 def _warn_in_loop() -> None:

@@ -185,10 +185,25 @@ class Backend(Protocol):
     def took(self, task_id: int, count: int) -> None:
         """Tell a generator with back-pressure how many of its items were taken."""
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Wait until `done()`, which something that arrives makes true; say whether it is."""
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout_s: float | None = None,
+        object_ids: Sequence[int] = (),
+    ) -> bool:
+        """Wait until `done()`, which something that arrives makes true; say whether it is.
 
-    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
+        Args:
+            done: looked at again whenever something arrives.
+            timeout_s: seconds; `None` waits for ever.
+            object_ids: what arrives comes of the tasks that make these: they come first, and the
+                CPU of the running task is free meanwhile.
+
+        Raises:
+            Failed: they never will make it, as they wait for the running task.
+        """
+
+    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[Any]:
         """Lend the CPU of the running task while it waits for more than objects.
 
         Args:

@@ -222,8 +222,8 @@ class Client:
         self._questions: dict[int, _Question] = {}
         self._waits = itertools.count(1)
         """Numbers of waits of calls."""
-        self._given_up: dict[int, Failure] = {}
-        """Why what a call waits for, by its task id, will never come."""
+        self._waiting: dict[int, Callable[[Failure], None]] = {}
+        """By number of a wait: who is to hear why what it is for will never come."""
         self.abandoned: set[int] = set()
         """Requests for actors whose asker was interrupted: nobody holds what is answered."""
         self._streams: dict[int, Callable[[messages.Streamed], None]] = {}
@@ -733,22 +733,33 @@ class Client:
                 self.shield.leave()
 
     @contextlib.contextmanager
-    def paused(self, task_id: int, object_ids: Sequence[int] = ()) -> Iterator[None]:
+    def paused(
+        self, task_id: int, object_ids: Sequence[int] = (), *, bounded: bool = True
+    ) -> Iterator[list[Failure]]:
         """Lend the CPU of a task that waits for something else than objects.
 
         Args:
             task_id: of the task; 0 lends nothing.
             object_ids: results of the tasks that it waits for; they come first.
+            bounded: it may go on without any of them.
+
+        Yields:
+            Why they will never come, once that is known; who waits looks whether it is.
         """
+        given_up: list[Failure] = []
         if not task_id:
-            yield
+            yield given_up
             return
-        self.unsent.append(messages.Paused(task_id, list(object_ids)[:IDS_MAX]))
+        wait = next(self._waits)
+        self._waiting[wait] = given_up.append
+        ids = list(object_ids)[:IDS_MAX]
+        self.unsent.append(messages.Paused(task_id, ids, bounded, wait))
         self.flush()
         try:
-            yield
+            yield given_up
         finally:
-            self.unsent.append(messages.Resumed(task_id))
+            del self._waiting[wait]
+            self.unsent.append(messages.Resumed(task_id, wait))
             self.flush()
 
     def _send_news(self) -> None:
@@ -921,7 +932,9 @@ class Client:
                 sys.stderr.write(f"{message.text}\n")
 
     def _on_give_up(self, message: messages.GiveUp) -> None:
-        self._given_up[message.task_id] = message.failure
+        give_up = self._waiting.get(message.wait)
+        if give_up is not None:
+            give_up(message.failure)
 
     def _on_printed(self, message: messages.Printed) -> None:
         if self.on_printed is not None:
@@ -1018,6 +1031,8 @@ class Client:
         found: list[Entry] = []
         ask: list[int] = []
         pending = False
+        wait = 0
+        given_up: list[Failure] = []
         for object_id in ids:
             entry = entries[object_id]
             found.append(entry)
@@ -1035,7 +1050,9 @@ class Client:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
             bounded = timeout_s is not None
-            wait = next(self._waits) if task_id else 0
+            if task_id:
+                wait = next(self._waits)
+                self._waiting[wait] = given_up.append
             self.unsent += [
                 messages.Get(piece, len(piece), task_id, bounded=bounded, wait=wait)
                 for piece in pieces(ask)
@@ -1050,9 +1067,9 @@ class Client:
                 self._look_up()
             if failed is not None:
                 return True
-            if task_id in self._given_up:
+            if given_up:
                 failed = Entry(FAILED)
-                failed.failure = self._given_up.pop(task_id)
+                failed.failure = given_up[0]
                 return True
             if failures != self.failures_seen:
                 failures = self.failures_seen
@@ -1069,12 +1086,13 @@ class Client:
             return False
 
         finished = False
-        self._given_up.pop(task_id, None)
         try:
             finished = self._wait(done, timeout_s)
         finally:
-            if task_id and ask and (not finished or failed is not None):
-                self.post(messages.Unblock(task_id, wait))
+            if wait:
+                del self._waiting[wait]
+                if not finished or failed is not None:
+                    self.post(messages.Unblock(task_id, wait))
         if not finished:
             raise TimeoutError
         if failed is None:
@@ -1113,6 +1131,7 @@ class Client:
         several = len(unknown) > IDS_MAX  # then each of the questions blocks the task by itself
         left = max(0, need - ready)
         number = next(self._waits) if task_id else 0
+        given_up: list[Failure] = []
         self.unsent += [
             messages.Get(
                 piece,
@@ -1128,8 +1147,8 @@ class Client:
         def done() -> bool:
             if self.interlude is not None:
                 self._look_up()
-            if task_id in self._given_up:
-                raise GaveUp(self._given_up.pop(task_id))
+            if given_up:
+                raise GaveUp(given_up[0])
             count = 0
             for entry in found:
                 if entry.state not in (PENDING, KNOWN):
@@ -1143,10 +1162,11 @@ class Client:
                 # Whether another's object is there only the head knows: let it answer.
                 self.ask("ping", timeout_s=10.0)
             finished = False
-            self._given_up.pop(task_id, None)
+            self._waiting[number] = given_up.append
             try:
                 finished = self._wait(done, timeout_s)
             finally:
+                del self._waiting[number]
                 if task_id and unknown and (several or not finished):
                     self.post(messages.Unblock(task_id, number))
         return [entry.state not in (PENDING, KNOWN) for entry in found]
@@ -1172,7 +1192,11 @@ class Client:
         arrived = _Arrival(self, object_id, entry, callback)
         self.add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
-            self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True, wait=number))
+            self.unsent.append(
+                messages.Get(
+                    [object_id], 1, task_id, bounded=True, wait=number, awaited=task_id != 0
+                )
+            )
         self.flush()
         self.kick()
         if entry.state in (VALUE, FAILED):

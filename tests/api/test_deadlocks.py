@@ -47,6 +47,9 @@ class Cook:
         done, _ = burrow.wait([self.friend.answer.remote(), other[0]])
         return burrow.get(done[0])
 
+    def get_with_own(self, other):
+        return burrow.get([*other, self.friend.answer.remote()])
+
     def await_task(self, task):
         return burrow.get(task[0])
 
@@ -175,3 +178,84 @@ def test_either_of_two_is_enough(tmp_path):
     assert not ready
     (tmp_path / "gate").touch()
     burrow.get(ref, timeout=30)
+
+
+def test_a_get_that_an_error_would_end_is_none(tmp_path):
+    @burrow.remote(max_retries=0)
+    def fails(gate):
+        pass_gate(gate)
+        raise ValueError("late")
+
+    (cook,) = ring(1)
+    ref = cook.get_with_own.remote([fails.remote(str(tmp_path / "gate"))])
+    ready, _ = burrow.wait([ref], timeout=2.5)  # longer than deadlocks take to be found
+
+    assert not ready
+    (tmp_path / "gate").touch()
+    with pytest.raises(ValueError, match="late"):
+        burrow.get(ref, timeout=30)
+
+
+def test_a_get_whose_other_makers_have_ended_is_told_with_the_circle(tmp_path):
+    (cook,) = ring(1)
+    slow = burrow.remote(pass_gate).remote(str(tmp_path / "gate"))
+    ref = cook.get_with_own.remote([slow])
+    (tmp_path / "gate").touch()
+
+    with pytest.raises(DeadlockError, match=r"Cook\.get_with_own -> Cook\.answer -> Cook"):
+        burrow.get(ref, timeout=30)
+
+
+def test_a_concurrency_group_of_one():
+    @burrow.remote(concurrency_groups={"io": 1})
+    class Grouped:
+        def meet(self, friend):
+            self.friend = friend
+
+        @burrow.method(concurrency_group="io")
+        def ask(self):
+            return burrow.get(self.friend.answer.remote())
+
+        @burrow.method(concurrency_group="io")
+        def answer(self):
+            return 1
+
+    grouped = Grouped.remote()
+    burrow.get(grouped.meet.remote(grouped))
+
+    with pytest.raises(DeadlockError, match="a circle"):
+        burrow.get(grouped.ask.remote(), timeout=30)
+
+
+def test_a_constructor_that_waits_for_a_method_of_its_own():
+    @burrow.remote
+    class Eager:
+        def __init__(self):
+            burrow.get(burrow.get_actor("eager").answer.remote())
+
+        def answer(self):
+            return 1
+
+    eager = Eager.options(name="eager").remote()
+
+    with pytest.raises(burrow.exceptions.ActorDiedError, match="DeadlockError"):
+        burrow.get(eager.answer.remote(), timeout=30)
+
+
+def test_an_actor_that_iterates_over_its_own_stream():
+    @burrow.remote
+    class Feeds:
+        def meet(self, friend):
+            self.friend = friend
+
+        def stream(self):
+            yield 1
+
+        def eat(self):
+            return [burrow.get(ref) for ref in self.friend.stream.remote()]
+
+    feeds = Feeds.remote()
+    burrow.get(feeds.meet.remote(feeds))
+
+    with pytest.raises(DeadlockError, match=r"Feeds\.eat -> Feeds\.stream -> Feeds"):
+        burrow.get(feeds.eat.remote(), timeout=30)

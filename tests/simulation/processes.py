@@ -309,7 +309,7 @@ class Client:
             case messages.Streamed():
                 self._streamed(message)
             case messages.GiveUp():
-                self.given_up.add(message.task_id)
+                self.given_up.add(message.wait)
             case messages.Reached() | messages.WayLost():
                 assert self.directly is not None
                 self.directly.take(message)
@@ -404,7 +404,7 @@ class Client:
                     entry.state = PENDING
 
         def enough() -> bool:
-            given_up = task_id in self.given_up
+            given_up = number in self.given_up
             return given_up or failed() or sum(e.state in good for e in entries) >= need
 
         finished = False
@@ -416,8 +416,8 @@ class Client:
                     entry.state = known[id(entry)]
             if task_id and self.alive and (not finished or failed()):
                 self.post(messages.Unblock(task_id, number))
-        if task_id in self.given_up:
-            self.given_up.discard(task_id)
+        if number in self.given_up:
+            self.given_up.discard(number)
             raise GaveUp
         return finished
 

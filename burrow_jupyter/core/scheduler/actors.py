@@ -126,6 +126,7 @@ def on_ready(state: State, worker: WorkerRecord, message: messages.ActorReady) -
         _die(state, actor, "its constructor raised", error)
         return
     move_actor(actor, ActorEvent.READY)
+    state.gets.pop(actor, None)
     actor.repr = message.repr
     state.actor_changed(actor)
     for lane in list(actor.lanes.values()):
@@ -389,6 +390,7 @@ def _die(
 ) -> None:
     """The actor is dead from here on; its process ends at once or in order."""
     move_actor(actor, ActorEvent.DIE)
+    state.gets.pop(actor, None)
     state.unplaced.pop(actor.id, None)
     actor.reason = reason
     actor.error = error
@@ -491,6 +493,7 @@ def worker_lost(
         _die(state, actor, reason, None, keep_name=not worker.stop_reason)
         return
     move_actor(actor, ActorEvent.CRASH)
+    state.gets.pop(actor, None)
     if not failed_starts:
         actor.restarts += 1
     actor.worker = None

@@ -206,6 +206,12 @@ def left(state: State, worker: WorkerRecord) -> None:
         _want_cpus(state, worker)
 
 
+def held(worker: WorkerRecord) -> dict[str, int]:
+    """Return what a worker takes from others, by resource: its lease without CPUs that it lends."""
+    lends = worker.blocked or worker.leaving is not None
+    return {n: u for n, u in worker.lease or () if not (lends and n == resources.CPU)}
+
+
 def _lend_cpus(state: State, worker: WorkerRecord) -> None:
     for name, units in worker.lease or ():
         if name == resources.CPU:

@@ -98,6 +98,7 @@ class GetRecord:
     """One client's wish to be told of objects; blocks a task while `need` is above 0."""
 
     __slots__ = (
+        "awaited",
         "bounded",
         "by",
         "client",
@@ -118,7 +119,8 @@ class GetRecord:
         self.values = values
         self.number = 0  # among the waits of the call; those of one `get` have the same
         self.bounded = False  # the wait ends by itself
-        self.by: TaskRecord | None = None  # the call that waits, of an actor or not
+        self.awaited = False  # in a coroutine
+        self.by: Waiter | None = None  # the call that waits, of an actor or not
         self.since = 0.0  # when it began to
         self.records: list[ObjectRecord] = []  # what was pending then
 
@@ -279,6 +281,10 @@ class ActorRecord:
         self.said = ""  # last, by its process, if that has crashed
         self.error: Failure | None = None
         self.repr = ""
+
+
+Waiter = TaskRecord | ActorRecord
+"""Who waits: a call, or the constructor of an actor."""
 
 
 class WorkerRecord:

@@ -25,6 +25,7 @@ from burrow_jupyter.core.scheduler.records import (
     ShapeQueue,
     Stretch,
     TaskRecord,
+    Waiter,
     WorkerRecord,
 )
 
@@ -196,7 +197,7 @@ class State:
         self.inquiry = 0
         self.inquiries: dict[int, Inquiry] = {}
         """By number: who waits to hear where a call is."""
-        self.gets: dict[TaskRecord, dict[GetRecord, None]] = {}
+        self.gets: dict[Waiter, dict[GetRecord, None]] = {}
         """By call: its waits for objects, oldest first; calls without are not in here."""
         self.deadlocks_at = 0.0
         """When `tick` will look for deadlocks; 0: not asked for."""
