@@ -720,7 +720,9 @@ class InlineBackend:
         """Everything is ready."""
         return [True] * len(ids)
 
-    def paused(self, object_ids: Sequence[int]) -> contextlib.nullcontext[None]:
+    def paused(
+        self, object_ids: Sequence[int], give_up: Callable[[Failure], None] | None = None
+    ) -> contextlib.nullcontext[None]:
         """Nobody could use a CPU that is lent."""
         return contextlib.nullcontext()
 
@@ -734,7 +736,11 @@ class InlineBackend:
         return done()
 
     def when_done(
-        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        awaited: asyncio.Future[Any] | None = None,
+        give_up: Callable[[Failure], None] | None = None,
     ) -> int:
         """Call back: it is done."""
         callback()
@@ -747,7 +753,7 @@ class InlineBackend:
             if found is not None:
                 found.asked = True
 
-    def awaits_no_more(self, number: int) -> None:
+    def awaits_no_more(self, number: int, *, came: bool) -> None:
         """Nothing ever waits."""
 
     def keep(self, value: Value) -> Value:

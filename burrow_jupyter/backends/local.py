@@ -21,7 +21,7 @@ from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.limits import FUSE_MAX_BYTES
 from burrow_jupyter.core.options import STREAMING, ActorOptions
-from burrow_jupyter.engine import current, seeds, serialization, surroundings
+from burrow_jupyter.engine import awaiting, current, seeds, serialization, surroundings
 from burrow_jupyter.engine.client import (
     FAILED,
     KNOWN,
@@ -37,9 +37,11 @@ from burrow_jupyter.engine.direct import Direct
 from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.engine.launch import Launched
@@ -480,10 +482,18 @@ class LocalBackend:
         self.client.flush()
 
     def when_done(
-        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        awaited: asyncio.Future[Any] | None = None,
+        give_up: Callable[[Failure], None] | None = None,
     ) -> int:
         """Call back when an object is there; see `Backend.when_done`."""
-        return self.client.when_done(object_id, callback, _caller() if awaited else 0)
+        task_id = _caller() if awaited is not None else 0
+        number = self.client.when_done(object_id, callback, task_id, give_up)
+        if awaited is not None and number:
+            awaiting.watch(self.client, awaited, task_id, number)
+        return number
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
@@ -492,14 +502,16 @@ class LocalBackend:
             if entry is not None:
                 entry.asked = True
 
-    def awaits_no_more(self, number: int) -> None:
-        """The running task has given up one wait; see `Backend.awaits_no_more`."""
+    def awaits_no_more(self, number: int, *, came: bool) -> None:
+        """One wait of the running task is over; see `Backend.awaits_no_more`."""
         if number:
-            self.client.post(messages.Unblock(_caller(), number))
+            self.client.awaits_no_more(0 if came else _caller(), number)
 
-    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[Any]:
+    def paused(
+        self, object_ids: Sequence[int], give_up: Callable[[Failure], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Lend the running task's CPU; see `Backend.paused`."""
-        return self.client.paused(_caller(), object_ids)
+        return self.client.paused(_caller(), object_ids, give_up)
 
     def wait_for(
         self,
@@ -509,11 +521,12 @@ class LocalBackend:
     ) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""
         client = self.client
+        given_up: list[Failure] = []
         try:
             if not object_ids:
                 return client.wait_until(done, timeout_s)
-            bounded = timeout_s is not None
-            with client.paused(_caller(), object_ids, bounded=bounded) as given_up:
+            give_up = given_up.append if timeout_s is None else None
+            with client.paused(_caller(), object_ids, give_up):
                 came = client.wait_until(lambda: done() or bool(given_up), timeout_s)
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
@@ -163,11 +164,20 @@ class Backend(Protocol):
         """Wait for `need` of the objects; say of each whether it is ready."""
 
     def when_done(
-        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        awaited: asyncio.Future[Any] | None = None,
+        give_up: Callable[[Failure], None] | None = None,
     ) -> int:
         """Call back from some thread when `get` of this object would not wait.
 
-        With `awaited` the running task waits for it, and its CPU is free meanwhile.
+        Args:
+            object_id: of what is waited for.
+            callback: called once.
+            awaited: the future of it that the running task awaits, and lends its CPU meanwhile.
+            give_up: told, from some thread, should the object never come, as it waits for
+                the task.
 
         Returns:
             The number of that wait, for `awaits_no_more`; 0 if nobody waits.
@@ -176,8 +186,8 @@ class Backend(Protocol):
     def was_shown(self, ids: Sequence[int]) -> None:
         """The user has seen how these ended: a failure among them needs no notice."""
 
-    def awaits_no_more(self, number: int) -> None:
-        """The running task has given up one of its waits: that which `when_done` has numbered."""
+    def awaits_no_more(self, number: int, *, came: bool) -> None:
+        """One wait of the running task, which `when_done` has numbered, is over or given up."""
 
     def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
         """Have each item of a generator's task told to `callback`; `None` ends that."""
@@ -203,11 +213,15 @@ class Backend(Protocol):
             Failed: they never will make it, as they wait for the running task.
         """
 
-    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[Any]:
+    def paused(
+        self, object_ids: Sequence[int], give_up: Callable[[Failure], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Lend the CPU of the running task while it waits for more than objects.
 
         Args:
             object_ids: results of the tasks that it waits for; they come first.
+            give_up: told, from some thread, should none of them ever come, as they wait for the
+                running task; `None`: it may go on without them.
         """
 
     def end_stream(self, task_id: int) -> None:

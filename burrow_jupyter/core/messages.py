@@ -162,6 +162,13 @@ class Unblock(Message, tag=10):
     wait: int = 0
 
 
+class Standing(Message, tag=64):
+    """A call awaits, and nothing but that one of these waits ends can make it go on."""
+
+    task_id: int
+    waits: list[int]  # all that it has
+
+
 class Hold(Message, tag=11):
     """The client has come to hold these objects or actors."""
 
@@ -719,6 +726,7 @@ ClientToHead = (
     | Prepared
     | Paused
     | Resumed
+    | Standing
     | Here
     | ForgetFailures
     | Reach

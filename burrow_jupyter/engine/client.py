@@ -68,6 +68,7 @@ FAILED = 2
 ANNOUNCED = 3  # exists, but its value was not sent yet
 KNOWN = 4  # somebody else's: the head knows how it stands
 
+ATTENDANT = "burrow-attendant"
 RECV_BYTES = 256 * 1024
 QUIET_S = 0.05
 """Without activity for so long, the attendant goes from looking often to sleeping."""
@@ -319,7 +320,7 @@ class Client:
         )
         self.reader = SegmentReader(self.files, self.unmapped)
         self._attendant = threading.Thread(
-            target=_attend, args=(weakref.ref(self),), name="burrow-attendant", daemon=True
+            target=_attend, args=(weakref.ref(self),), name=ATTENDANT, daemon=True
         )
 
     def start(self) -> None:
@@ -734,31 +735,32 @@ class Client:
 
     @contextlib.contextmanager
     def paused(
-        self, task_id: int, object_ids: Sequence[int] = (), *, bounded: bool = True
-    ) -> Iterator[list[Failure]]:
+        self,
+        task_id: int,
+        object_ids: Sequence[int] = (),
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> Iterator[None]:
         """Lend the CPU of a task that waits for something else than objects.
 
         Args:
             task_id: of the task; 0 lends nothing.
             object_ids: results of the tasks that it waits for; they come first.
-            bounded: it may go on without any of them.
-
-        Yields:
-            Why they will never come, once that is known; who waits looks whether it is.
+            give_up: told, by a reading thread, should none of them ever come; `None`: the wait
+                may end without them.
         """
-        given_up: list[Failure] = []
         if not task_id:
-            yield given_up
+            yield
             return
         wait = next(self._waits)
-        self._waiting[wait] = given_up.append
+        if give_up is not None:
+            self._waiting[wait] = give_up
         ids = list(object_ids)[:IDS_MAX]
-        self.unsent.append(messages.Paused(task_id, ids, bounded, wait))
+        self.unsent.append(messages.Paused(task_id, ids, give_up is None, wait))
         self.flush()
         try:
-            yield given_up
+            yield
         finally:
-            del self._waiting[wait]
+            self._waiting.pop(wait, None)
             self.unsent.append(messages.Resumed(task_id, wait))
             self.flush()
 
@@ -1176,10 +1178,17 @@ class Client:
         assert entry.value is not None, "the entry is ready"
         return serialization.load(entry.value, self.reader, self.looks)
 
-    def when_done(self, object_id: int, callback: Callable[[], None], task_id: int = 0) -> int:
+    def when_done(
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        task_id: int = 0,
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> int:
         """Call back, from a reading thread, once the object is ready or has failed.
 
-        The value is here by then. The task that is named waits for it and lends its CPU.
+        The value is here by then. The task that is named waits for it and lends its CPU;
+        `give_up` is told should it never come.
 
         Returns:
             The number of that wait, for `waits_no_more`; 0 if there is none.
@@ -1188,7 +1197,11 @@ class Client:
         if entry.state in (VALUE, FAILED):
             callback()
             return 0
-        number = next(self._waits) if task_id else 0
+        number = 0
+        if task_id:
+            number = next(self._waits)
+            if give_up is not None:
+                self._waiting[number] = give_up
         arrived = _Arrival(self, object_id, entry, callback)
         self.add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
@@ -1202,6 +1215,12 @@ class Client:
         if entry.state in (VALUE, FAILED):
             arrived()  # it came between the look and the entry in the list
         return number
+
+    def awaits_no_more(self, task_id: int, number: int) -> None:
+        """One wait of a call is over: its object came, or, while there is a call, it is given up."""
+        self._waiting.pop(number, None)
+        if task_id:
+            self.post(messages.Unblock(task_id, number))
 
     def add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
         """Call back when something is heard of an object."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 import burrow
@@ -49,6 +52,34 @@ class Cook:
 
     def get_with_own(self, other):
         return burrow.get([*other, self.friend.answer.remote()])
+
+    def ask_in_a_loop(self):
+        async def ask():
+            return await self.friend.answer.remote()
+
+        return asyncio.run(ask())
+
+    def ask_a_future(self):
+        return self.friend.answer.remote().future().result()
+
+    def ask_in_a_loop_for_a_second(self):
+        async def ask():
+            # Longer than deadlocks take to be found.
+            return await asyncio.wait_for(self.friend.answer.remote(), 2.5)
+
+        return asyncio.run(ask())
+
+    def ask_in_a_loop_until_a_thread_gives_up(self):
+        async def ask():
+            loop, asks = asyncio.get_running_loop(), asyncio.current_task()
+            timer = threading.Timer(2.5, lambda: loop.call_soon_threadsafe(asks.cancel))
+            timer.start()
+            try:
+                return await self.friend.answer.remote()
+            except asyncio.CancelledError:
+                return "given up"
+
+        return asyncio.run(ask())
 
     def await_task(self, task):
         return burrow.get(task[0])
@@ -200,8 +231,10 @@ def test_a_get_whose_other_makers_have_ended_is_told_with_the_circle(tmp_path):
     (cook,) = ring(1)
     slow = burrow.remote(pass_gate).remote(str(tmp_path / "gate"))
     ref = cook.get_with_own.remote([slow])
-    (tmp_path / "gate").touch()
+    ready, _ = burrow.wait([ref], timeout=2.5)  # longer than deadlocks take to be found
 
+    assert not ready
+    (tmp_path / "gate").touch()
     with pytest.raises(DeadlockError, match=r"Cook\.get_with_own -> Cook\.answer -> Cook"):
         burrow.get(ref, timeout=30)
 
@@ -259,3 +292,60 @@ def test_an_actor_that_iterates_over_its_own_stream():
 
     with pytest.raises(DeadlockError, match=r"Feeds\.eat -> Feeds\.stream -> Feeds"):
         burrow.get(feeds.eat.remote(), timeout=30)
+
+
+@pytest.mark.parametrize("how", ["ask_in_a_loop", "ask_a_future"])
+def test_an_actor_that_awaits_itself(how):
+    (cook,) = ring(1)
+
+    with pytest.raises(DeadlockError, match=rf"Cook\.{how} -> Cook\.answer -> Cook"):
+        burrow.get(getattr(cook, how).remote(), timeout=30)
+    assert burrow.get(cook.answer.remote()) == "soup"
+
+
+def test_an_async_actor_of_one_call_that_awaits_itself():
+    @burrow.remote(max_concurrency=1)
+    class Single:
+        def meet(self, friend):
+            self.friend = friend
+
+        async def answer(self):
+            return 1
+
+        async def ask(self):
+            return await self.friend.answer.remote()
+
+    single = Single.remote()
+    burrow.get(single.meet.remote(single))
+
+    with pytest.raises(DeadlockError, match=r"Single\.ask runs and awaits Single\.answer"):
+        burrow.get(single.ask.remote(), timeout=30)
+    assert burrow.get(single.answer.remote(), timeout=30) == 1
+
+
+def test_a_task_that_awaits_one_which_needs_what_it_holds():
+    @burrow.remote(num_cpus=0, resources={"oven": 1})
+    def inner():
+        return "baked"
+
+    @burrow.remote(num_cpus=0, resources={"oven": 1})
+    async def outer():
+        return await asyncio.gather(inner.remote(), inner.remote())
+
+    with pytest.raises(DeadlockError, match="inner"):
+        burrow.get(outer.remote(), timeout=30)
+
+
+def test_an_await_with_a_timeout_is_none():
+    (cook,) = ring(1)
+
+    with pytest.raises(TimeoutError):
+        burrow.get(cook.ask_in_a_loop_for_a_second.remote(), timeout=30)
+
+
+def test_an_await_that_a_thread_may_end_is_none():
+    (cook,) = ring(1)
+
+    asked = cook.ask_in_a_loop_until_a_thread_gives_up.remote()
+
+    assert burrow.get(asked, timeout=30) == "given up"

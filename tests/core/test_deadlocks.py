@@ -287,3 +287,42 @@ def test_those_who_wait_for_a_call_that_runs_are_not_stuck(two):
     look(two)
 
     assert told(worker) == []
+
+
+# ---- awaits ----------------------------------------------------------------------------
+
+
+def awaits(worker, by, *objects):
+    """Await objects, each by itself; the numbers of these waits are 1, 2, ..."""
+    for number, awaited in enumerate(objects, 1):
+        worker.say(messages.Get([awaited], 1, by, bounded=True, wait=number, awaited=True))
+
+
+def test_awaits_are_stuck_once_nothing_else_can_end_them(one):
+    driver = one.driver()
+    actor, worker = actor_of(one, driver)
+    outer = driver.call(actor, "outer")
+    awaits(worker, outer, worker.call(actor, "inner"), worker.call(actor, "inner"))
+    look(one)
+    assert told(worker) == []
+
+    worker.say(messages.Standing(outer, [1, 2]))
+    look(one)
+
+    assert told(worker) == [outer]
+
+
+def test_awaits_of_which_one_has_come_meanwhile_are_not(two):
+    driver = two.driver()
+    actor, worker = actor_of(two, driver)
+    outer = driver.call(actor, "outer")
+    child = worker.submit("child")
+    awaits(worker, outer, worker.call(actor, "inner"), child)
+
+    worker.say(messages.Standing(outer, [1, 2]))
+    two.end(child)  # the coroutine goes on, and may set a timer
+    look(two)
+    worker.say(messages.Standing(outer, [1, 2]))  # it was on its way
+    look(two)
+
+    assert told(worker) == []

@@ -159,6 +159,18 @@ def test_why_says_who_has_what_is_asked_for(one):
     assert "all are taken by long" in why(driver, driver.submit("f"))
 
 
+def test_why_looks_at_each_gpu_for_a_share_of_one():
+    burrow = Burrow(cpus=4, gpus=2)
+    driver = burrow.driver()
+    for _ in range(2):
+        driver.submit("long", need=shape(0, 0.6))
+
+    text = why(driver, driver.submit("f", need=shape(0, 0.7)))
+
+    assert "waits for 0.7 GPU, of which 0.4 is free on one device" in text
+    assert "taken by 2 x long" in text
+
+
 def test_why_says_that_a_demand_can_never_be_met(one):
     driver = one.driver()
 

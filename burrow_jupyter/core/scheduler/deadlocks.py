@@ -50,9 +50,22 @@ def satisfied(state: State, getter: GetRecord) -> None:
     if getter.by is None:
         return
     gets = state.gets.get(getter.by, {})
-    gets.pop(getter, None)
+    if getter in gets:
+        del gets[getter]
+        if getter.awaited and not getter.bounded:
+            for other in gets:  # the coroutine goes on, and perhaps sets a timer for these
+                other.bounded = True
     if not gets:
         state.gets.pop(getter.by, None)
+
+
+def stands(state: State, by: Waiter, waits: Iterable[int]) -> None:
+    """Nothing but what a call awaits makes it go on, unless something has come meanwhile."""
+    gets = state.gets.get(by, {})
+    if {getter.number for getter in gets} == set(waits) and all(g.awaited for g in gets):
+        for getter in gets:
+            getter.bounded, getter.since = False, state.now
+        look_again(state)
 
 
 def give_up(state: State, by: Waiter, number: int) -> None:

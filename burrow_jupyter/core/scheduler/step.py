@@ -313,6 +313,12 @@ def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> N
             leases.give_up(state, by, message.wait)
 
 
+def _standing(state: State, client: ClientRecord, message: messages.Standing) -> None:
+    by = objects.waiter(state, client, message.task_id)
+    if by is not None:
+        deadlocks.stands(state, by, message.waits)
+
+
 def _cancel(state: State, client: ClientRecord, message: messages.Cancel) -> None:
     task = state.tasks.get(message.object_id)
     if task is None:
@@ -458,6 +464,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.DefineRun: _define_run,
     messages.CreateActor: actors.on_create,
     messages.Unblock: _unblock,
+    messages.Standing: _standing,
     messages.Cancel: _cancel,
     messages.CancelRun: _cancel_run,
     messages.Kill: _kill,
