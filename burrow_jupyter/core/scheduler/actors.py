@@ -23,7 +23,7 @@ from burrow_jupyter.core.failures import (
 )
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.options import FOREVER
-from burrow_jupyter.core.scheduler import objects, placement, tasks
+from burrow_jupyter.core.scheduler import objects, placement, tasks, turns
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
@@ -266,7 +266,11 @@ def note_sent(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     """Enter that the actor's process has a call."""
     worker = actor.worker
     assert worker is not None, "an actor that is alive has a worker"
-    if not actor.sent:
+    options = actor.options
+    if not actor.sent or (
+        (options.out_of_order or options.concurrency_groups)
+        and len(actor.sent) < turns.slots_of(options, task.options.concurrency_group)
+    ):
         task.started_at = state.now
         worker.progress_at = state.now
     move_task(state, task, TaskEvent.LEASE)

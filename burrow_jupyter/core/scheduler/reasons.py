@@ -163,7 +163,9 @@ class _Chain:
             return f"waits until one of the {untaken} items is taken that it has yielded", None
         if waiter.state is TaskState.BLOCKED:
             return "is at a breakpoint, where somebody is to go on", None
-        took = max(0.0, state.now - waiter.started_at) if waiter.started_at else 0.0
+        if not waiter.started_at:  # it came to its turn beside others, unseen
+            return f"runs in process {worker.pid}", None
+        took = max(0.0, state.now - waiter.started_at)
         return f"runs in process {worker.pid} for {took:.1f} s", None
 
     def _awaits(self, waiter: Waiter) -> tuple[str, Waiter | None] | None:
