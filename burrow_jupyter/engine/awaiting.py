@@ -96,6 +96,8 @@ def _rests(loop: Any) -> bool:
         sockets = len(loop._selector.get_map()) - 1  # noqa: SLF001  # one wakes the loop itself
     except AttributeError:  # a loop of another make
         return False
-    ours = threading.main_thread(), threading.current_thread()
+    ours = [threading.current_thread()]
+    if options is not None and options.is_async:
+        ours.append(threading.main_thread())  # which hears the head, and runs nothing of the user's
     others = [t for t in threading.enumerate() if t not in ours and t.name != ATTENDANT]
     return not (due or timers or sockets or others)

@@ -1164,11 +1164,12 @@ class Client:
                 # Whether another's object is there only the head knows: let it answer.
                 self.ask("ping", timeout_s=10.0)
             finished = False
-            self._waiting[number] = given_up.append
+            if number:
+                self._waiting[number] = given_up.append
             try:
                 finished = self._wait(done, timeout_s)
             finally:
-                del self._waiting[number]
+                self._waiting.pop(number, None)
                 if task_id and unknown and (several or not finished):
                     self.post(messages.Unblock(task_id, number))
         return [entry.state not in (PENDING, KNOWN) for entry in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -80,6 +81,21 @@ class Cook:
                 return "given up"
 
         return asyncio.run(ask())
+
+    def ask_in_the_loop_of_a_thread(self):
+        async def ask():
+            asked.append((asyncio.get_running_loop(), asyncio.current_task()))
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.friend.answer.remote()
+
+        asked = []
+        thread = threading.Thread(target=asyncio.run, args=[ask()])
+        thread.start()
+        thread.join(2.5)  # longer than deadlocks take to be found
+        loop, asks = asked[0]
+        loop.call_soon_threadsafe(asks.cancel)
+        thread.join(20)
+        return "given up"
 
     def await_task(self, task):
         return burrow.get(task[0])
@@ -343,9 +359,27 @@ def test_an_await_with_a_timeout_is_none():
         burrow.get(cook.ask_in_a_loop_for_a_second.remote(), timeout=30)
 
 
-def test_an_await_that_a_thread_may_end_is_none():
+@pytest.mark.parametrize(
+    "how", ["ask_in_a_loop_until_a_thread_gives_up", "ask_in_the_loop_of_a_thread"]
+)
+def test_an_await_that_another_thread_may_end_is_none(how):
     (cook,) = ring(1)
 
-    asked = cook.ask_in_a_loop_until_a_thread_gives_up.remote()
+    assert burrow.get(getattr(cook, how).remote(), timeout=30) == "given up"
 
-    assert burrow.get(asked, timeout=30) == "given up"
+
+def test_threads_of_the_driver_wait_at_the_same_time(tmp_path):
+    slow = burrow.remote(pass_gate)
+    refs = [slow.remote(str(tmp_path / name)) for name in "ab"]
+    ended = []
+    threads = [
+        threading.Thread(target=lambda ref=ref: ended.append(burrow.wait([ref])[0])) for ref in refs
+    ]
+    for thread in threads:
+        thread.start()
+
+    for name, thread in zip("ab", threads, strict=True):
+        (tmp_path / name).touch()
+        thread.join(30)
+
+    assert ended == [[ref] for ref in refs]

@@ -13,6 +13,7 @@ come and they wait on; only then.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from burrow_jupyter.core import limits, messages
@@ -136,8 +137,8 @@ class Search:
         pending = [r for r in getter.records if r.state is ObjectState.PENDING]
         # One that fails ends a `get`; to `wait` it is one of those that it needs.
         need = 1 if getter.values else getter.need
-        able = sum(r.task is None or self.may_end(r.task) for r in pending)
-        return able >= need or not pending
+        able = (r for r in pending if r.task is None or self.may_end(r.task))
+        return not pending or len(list(islice(able, need))) == need
 
     def may_end(self, by: Waiter) -> bool:
         """Say whether a call, or a constructor, may end; its arguments are a graph of any depth."""
