@@ -26,6 +26,7 @@ import signal
 import sys
 import threading
 import weakref
+from importlib import import_module
 from typing import Any, Final, assert_never
 
 from burrow_jupyter.api import context, exceptions
@@ -102,6 +103,8 @@ def _plain(
     | EngineError,
     session: int,
 ) -> exceptions.RayError:
+    # Their pickle names this module; what is not imported would be pickled as another class.
+    import_module(exceptions.RayError.__module__)
     match failure:
         case WorkerDied():
             return _crashed(failure, session)

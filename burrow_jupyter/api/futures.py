@@ -7,13 +7,20 @@ the user's code wait for is waited for here, or in the backend itself.
 from __future__ import annotations
 
 import concurrent.futures
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from burrow_jupyter.api import context
+from burrow_jupyter.api.errors import to_exception
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.core.failures import Failure
 
 T = TypeVar("T")
 
@@ -41,3 +48,42 @@ class Future(concurrent.futures.Future[T]):
         """Return the error; see `concurrent.futures.Future.exception`."""
         wait_on(self._condition, self.done, timeout)
         return super().exception(0)
+
+
+class RefFuture(Future[T]):
+    """That of a ref: who waits for it in a task lends the task's CPU.
+
+    It knows which object it is of, and no more: it keeps none.
+    """
+
+    def __init__(self, object_id: int, backend: Backend) -> None:
+        super().__init__()
+        self._object_id = object_id
+        self._backend = backend
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return the value; see `concurrent.futures.Future.result`.
+
+        Raises:
+            TimeoutError, CancelledError, DeadlockError, or what the task raised.
+        """
+        if self.done():
+            return super().result(timeout)
+        with self._waits(timeout):
+            return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the task raised; see `concurrent.futures.Future.exception`."""
+        if self.done():
+            return super().exception(timeout)
+        with self._waits(timeout):
+            return super().exception(timeout)
+
+    def _waits(self, timeout: float | None) -> AbstractContextManager[None]:
+        give_up = self._give_up if timeout is None else None
+        return self._backend.paused([self._object_id], give_up)
+
+    def _give_up(self, failure: Failure) -> None:
+        """What it is of will never come, as it waits for who waits for this."""
+        with suppress(InvalidStateError):  # it came just then
+            self.set_exception(to_exception(failure))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from burrow_jupyter.backends.protocol import Backend
+    from burrow_jupyter.core.failures import Failure
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -168,12 +169,13 @@ class ObjectRef(Ref, Generic[T_co]):
 
         Cancelling it does not cancel the task.
         """
-        from burrow_jupyter.api.futures import Future  # noqa: PLC0415  # 10 ms, for those who use it
+        from burrow_jupyter.api.futures import RefFuture  # noqa: PLC0415  # 10 ms, for its users
 
-        future: Future[T_co] = Future()
+        check_session(self)
+        future: RefFuture[T_co] = RefFuture(self.id, self._backend)
 
         def arrived() -> None:
-            if not future.set_running_or_notify_cancel():
+            if future.done() or not future.set_running_or_notify_cancel():
                 return
             try:
                 value = fetch(self)
@@ -183,7 +185,6 @@ class ObjectRef(Ref, Generic[T_co]):
             else:
                 future.set_result(value)
 
-        check_session(self)
         self._backend.when_done(self.id, arrived)
         return future
 
@@ -224,14 +225,24 @@ def _bridge(ref: ObjectRef[T], loop: asyncio.AbstractEventLoop) -> asyncio.Futur
 
     check_session(ref)
     backend = ref._backend  # noqa: SLF001  # this module's own
-    backend.when_done(ref.id, arrived, awaited=True)
+
+    def give_up(failure: Failure) -> None:
+        def fail() -> None:
+            if not future.done():
+                future.set_exception(to_exception(failure))
+                future.exception()  # as above
+
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(fail)
+
+    wait = backend.when_done(ref.id, arrived, future, give_up)
     backend.awaits_in(loop)
 
-    def given_up(settled: asyncio.Future[T]) -> None:
-        if settled.cancelled():
-            backend.awaits_no_more()
+    def over(settled: asyncio.Future[T]) -> None:
+        backend.awaits_no_more(wait, came=not settled.cancelled())
 
-    future.add_done_callback(given_up)
+    if wait:
+        future.add_done_callback(over)
     return future
 
 
@@ -396,9 +407,12 @@ class ObjectRefGenerator:
             if self._items or self._ended:
                 return
             self._wakers.append(arrived.set)
-        if not self._backend.wait_for(arrived.is_set, SOON_S):
-            with self._backend.paused([self._done_ref.id]):
-                self._backend.wait_for(arrived.is_set)
+        if self._backend.wait_for(arrived.is_set, SOON_S):
+            return
+        try:
+            self._backend.wait_for(arrived.is_set, object_ids=[self._done_ref.id])
+        except Failed as failed:
+            raise to_exception(failed.failure) from None
 
     def __aiter__(self) -> ObjectRefGenerator:
         return self

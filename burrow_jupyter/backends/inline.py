@@ -738,11 +738,18 @@ class InlineBackend:
         """Everything is ready."""
         return [True] * len(ids)
 
-    def paused(self, object_ids: Sequence[int]) -> contextlib.nullcontext[None]:
+    def paused(
+        self, object_ids: Sequence[int], give_up: Callable[[Failure], None] | None = None
+    ) -> contextlib.nullcontext[None]:
         """Nobody could use a CPU that is lent."""
         return contextlib.nullcontext()
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout_s: float | None = None,
+        object_ids: Sequence[int] = (),
+    ) -> bool:
         """Say whether it is so; nothing arrives that could change it."""
         return done()
 
@@ -757,10 +764,15 @@ class InlineBackend:
         """Nobody is asked anything but where it runs."""
 
     def when_done(
-        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
-    ) -> None:
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        awaited: asyncio.Future[Any] | None = None,
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> int:
         """Call back: it is done."""
         callback()
+        return 0
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
@@ -769,7 +781,7 @@ class InlineBackend:
             if found is not None:
                 found.asked = True
 
-    def awaits_no_more(self) -> None:
+    def awaits_no_more(self, number: int, *, came: bool) -> None:
         """Nothing ever waits."""
 
     def keep(self, value: Value) -> Value:

@@ -22,7 +22,7 @@ from burrow_jupyter.core.fusing import is_plain
 from burrow_jupyter.core.ids import Ref
 from burrow_jupyter.core.limits import FUSE_MAX_BYTES
 from burrow_jupyter.core.options import STREAMING, ActorOptions
-from burrow_jupyter.engine import current, errors, seeds, serialization, surroundings
+from burrow_jupyter.engine import awaiting, current, errors, seeds, serialization, surroundings
 from burrow_jupyter.engine.client import (
     FAILED,
     KNOWN,
@@ -39,9 +39,11 @@ from burrow_jupyter.engine.modules import local_modules
 from burrow_jupyter.engine.store.segments import SegmentLostError, StoreFullError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from burrow_jupyter.core.failures import Failure
     from burrow_jupyter.core.messages import Value
     from burrow_jupyter.core.options import TaskOptions
     from burrow_jupyter.engine.launch import Launched
@@ -516,10 +518,18 @@ class LocalBackend:
         self.client.flush()
 
     def when_done(
-        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
-    ) -> None:
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        awaited: asyncio.Future[Any] | None = None,
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> int:
         """Call back when an object is there; see `Backend.when_done`."""
-        self.client.when_done(object_id, callback, _awaiting_task() if awaited else 0)
+        task_id = _caller() if awaited is not None else 0
+        number = self.client.when_done(object_id, callback, task_id, give_up)
+        if awaited is not None and number:
+            awaiting.watch(self.client, awaited, task_id, number)
+        return number
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
@@ -528,22 +538,37 @@ class LocalBackend:
             if entry is not None:
                 entry.asked = True
 
-    def awaits_no_more(self) -> None:
-        """The running task goes on; see `Backend.awaits_no_more`."""
-        task_id = _awaiting_task()
-        if task_id:
-            self.client.post(messages.Unblock(task_id))
+    def awaits_no_more(self, number: int, *, came: bool) -> None:
+        """One wait of the running task is over; see `Backend.awaits_no_more`."""
+        if number:
+            self.client.awaits_no_more(0 if came else _caller(), number)
 
-    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
+    def paused(
+        self, object_ids: Sequence[int], give_up: Callable[[Failure], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Lend the running task's CPU; see `Backend.paused`."""
-        return self.client.paused(_awaiting_task(), object_ids)
+        return self.client.paused(_caller(), object_ids, give_up)
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout_s: float | None = None,
+        object_ids: Sequence[int] = (),
+    ) -> bool:
         """Wait, reading, until `done()`; see `Backend.wait_for`."""
+        client = self.client
+        given_up: list[Failure] = []
         try:
-            return self.client.wait_for(done, timeout_s)
+            if not object_ids:
+                return client.wait_for(done, timeout_s)
+            give_up = given_up.append if timeout_s is None else None
+            with client.paused(_caller(), object_ids, give_up):
+                came = client.wait_for(lambda: done() or bool(given_up), timeout_s)
         except ConnectionLost as lost:
             raise Failed(EngineError(f"the burrow has ended: {lost}")) from None
+        if given_up and not done():
+            raise Failed(given_up[0])
+        return came
 
     def cancel(self, object_id: int, *, force: bool, recursive: bool) -> None:
         """Cancel the task that makes an object."""
@@ -637,13 +662,13 @@ def _waiting_task(client: Client, ids: Sequence[int]) -> int:
         entries = client.entries
         if any(entries[object_id].state not in (VALUE, FAILED) for object_id in ids):
             _warn_in_loop()  # what was awaited is there when it is got
-    return now.task_id
+    return now.task_id or now.actor_id
 
 
-def _awaiting_task() -> int:
-    """Return the task that awaits; an actor has other calls, and keeps its CPU."""
+def _caller() -> int:
+    """Return the call that runs, or the actor whose constructor does; 0 in a driver."""
     now = current.call()
-    return 0 if now.actor_id else now.task_id
+    return now.task_id or now.actor_id
 
 
 def _warn_in_loop() -> None:

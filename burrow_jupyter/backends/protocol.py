@@ -178,18 +178,30 @@ class Backend(Protocol):
         """Wait for `need` of the objects; say of each whether it is ready."""
 
     def when_done(
-        self, object_id: int, callback: Callable[[], None], *, awaited: bool = False
-    ) -> None:
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        awaited: asyncio.Future[Any] | None = None,
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> int:
         """Call back from some thread when `get` of this object would not wait.
 
-        With `awaited` the running task waits for it, and its CPU is free meanwhile.
+        Args:
+            object_id: of what is waited for.
+            callback: called once.
+            awaited: the future of it that the running task awaits, and lends its CPU meanwhile.
+            give_up: told, from some thread, should the object never come, as it waits for
+                the task.
+
+        Returns:
+            The number of that wait, for `awaits_no_more`; 0 if nobody waits.
         """
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """The user has seen how these ended: a failure among them needs no notice."""
 
-    def awaits_no_more(self) -> None:
-        """The running task has given up waiting for what it awaited."""
+    def awaits_no_more(self, number: int, *, came: bool) -> None:
+        """One wait of the running task, which `when_done` has numbered, is over or given up."""
 
     def stream(self, task_id: int, callback: Callable[[Any], None] | None) -> None:
         """Have each item of a generator's task told to `callback`; `None` ends that."""
@@ -197,8 +209,23 @@ class Backend(Protocol):
     def took(self, task_id: int, count: int) -> None:
         """Tell a generator with back-pressure how many of its items were taken."""
 
-    def wait_for(self, done: Callable[[], bool], timeout_s: float | None = None) -> bool:
-        """Wait until `done()`, which something that arrives makes true; say whether it is."""
+    def wait_for(
+        self,
+        done: Callable[[], bool],
+        timeout_s: float | None = None,
+        object_ids: Sequence[int] = (),
+    ) -> bool:
+        """Wait until `done()`, which something that arrives makes true; say whether it is.
+
+        Args:
+            done: looked at again whenever something arrives.
+            timeout_s: seconds; `None` waits for ever.
+            object_ids: what arrives comes of the tasks that make these: they come first, and the
+                CPU of the running task is free meanwhile.
+
+        Raises:
+            Failed: they never will make it, as they wait for the running task.
+        """
 
     def wait_on(
         self, condition: threading.Condition, done: Callable[[], bool], timeout_s: float | None
@@ -212,11 +239,15 @@ class Backend(Protocol):
     def awaits_in(self, loop: asyncio.AbstractEventLoop) -> None:
         """Somebody begins to await in the running loop: the user may be asked something there."""
 
-    def paused(self, object_ids: Sequence[int]) -> AbstractContextManager[None]:
+    def paused(
+        self, object_ids: Sequence[int], give_up: Callable[[Failure], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Lend the CPU of the running task while it waits for more than objects.
 
         Args:
             object_ids: results of the tasks that it waits for; they come first.
+            give_up: told, from some thread, should none of them ever come, as they wait for the
+                running task; `None`: it may go on without them.
         """
 
     def end_stream(self, task_id: int) -> None:

@@ -154,15 +154,25 @@ class Get(Message, tag=9):
 
     object_ids: list[int]
     need: int
-    task_id: int = 0  # 0: does not block a task (a driver, a callback)
+    task_id: int = 0  # the call, or actor under construction, that waits; 0: no call (a driver)
     values: bool = True  # False: only say that they are ready
     bounded: bool = False  # the wait ends by itself: no deadlock
+    wait: int = 0  # the number by which `Unblock` gives it up; several may be one wait
+    awaited: bool = False  # in a coroutine
 
 
 class Unblock(Message, tag=10):
-    """The task goes on although what it waited for is not all there (timeout, interrupt)."""
+    """A wait of a task is over although what it was for is not all there (timeout, interrupt)."""
 
     task_id: int
+    wait: int = 0
+
+
+class Standing(Message, tag=64):
+    """A call awaits, and nothing but that one of these waits ends can make it go on."""
+
+    task_id: int
+    waits: list[int]  # all that it has
 
 
 class Hold(Message, tag=11):
@@ -411,17 +421,21 @@ class Here(Message, tag=47):
 class Paused(Message, tag=46):
     """The task waits for something else than objects: a line of its user's, an item of a stream.
 
-    Its CPU goes to others until `Resumed`; the tasks that make `object_ids` come first.
+    Its CPU goes to others until `Resumed`; the tasks that make `object_ids` come first. So does a
+    call of an actor, or a constructor, that waits for them; it keeps its CPU.
     """
 
     task_id: int
     object_ids: list[int] = []
+    bounded: bool = True  # it may go on without any of them
+    wait: int = 0  # as in `Get`
 
 
 class Resumed(Message, tag=44):
     """What the task has `Paused` for, once, is there."""
 
     task_id: int
+    wait: int = 0
 
 
 class Displayed(msgspec.Struct, frozen=True):
@@ -502,10 +516,11 @@ class Notice(Message, tag=56):
 
 
 class GiveUp(Message, tag=60):
-    """What this call waits for in `get` or `wait` will never come."""
+    """What a call, or the constructor of an actor, waits for will never come."""
 
-    task_id: int
+    task_id: int  # or the actor's
     failure: Failure
+    wait: int = 0  # the number of the `Get`
 
 
 class Reached(Message, tag=61):
@@ -735,6 +750,7 @@ ClientToHead = (
     | Prepared
     | Paused
     | Resumed
+    | Standing
     | Here
     | ForgetFailures
     | Reach

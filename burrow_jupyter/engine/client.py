@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import itertools
 import os
 import select
 import socket
@@ -69,6 +70,7 @@ FAILED = 2
 ANNOUNCED = 3  # exists, but its value was not sent yet
 KNOWN = 4  # somebody else's: the head knows how it stands
 
+ATTENDANT = "burrow-attendant"
 RECV_BYTES = 256 * 1024
 QUIET_S = 0.05
 """Without activity for so long, the attendant goes from looking often to sleeping."""
@@ -228,8 +230,10 @@ class Client:
         self._awaited: dict[int, list[Callable[[], None]]] = {}
         """Who is to be called back for an entry, by Python's id of it."""
         self._questions: dict[int, _Question] = {}
-        self._given_up: dict[int, Failure] = {}
-        """Why what a call waits for, by its task id, will never come."""
+        self._waits = itertools.count(1)
+        """Numbers of waits of calls."""
+        self._waiting: dict[int, Callable[[Failure], None]] = {}
+        """By number of a wait: who is to hear why what it is for will never come."""
         self.abandoned: set[int] = set()
         """Requests for actors whose asker was interrupted: nobody holds what is answered."""
         self._streams: dict[int, Callable[[messages.Streamed], None]] = {}
@@ -331,7 +335,7 @@ class Client:
         )
         self.reader = SegmentReader(self.files, self.unmapped)
         self._attendant = threading.Thread(
-            target=_attend, args=(weakref.ref(self),), name="burrow-attendant", daemon=True
+            target=_attend, args=(weakref.ref(self),), name=ATTENDANT, daemon=True
         )
 
     def start(self) -> None:
@@ -817,22 +821,34 @@ class Client:
                 self.shield.leave()
 
     @contextlib.contextmanager
-    def paused(self, task_id: int, object_ids: Sequence[int] = ()) -> Iterator[None]:
+    def paused(
+        self,
+        task_id: int,
+        object_ids: Sequence[int] = (),
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> Iterator[None]:
         """Lend the CPU of a task that waits for something else than objects.
 
         Args:
             task_id: of the task; 0 lends nothing.
             object_ids: results of the tasks that it waits for; they come first.
+            give_up: told, by a reading thread, should none of them ever come; `None`: the wait
+                may end without them.
         """
         if not task_id:
             yield
             return
-        self.unsent.append(messages.Paused(task_id, list(object_ids)[:IDS_MAX]))
+        wait = next(self._waits)
+        if give_up is not None:
+            self._waiting[wait] = give_up
+        ids = list(object_ids)[:IDS_MAX]
+        self.unsent.append(messages.Paused(task_id, ids, give_up is None, wait))
         self.flush()
         try:
             yield
         finally:
-            self.unsent.append(messages.Resumed(task_id))
+            self._waiting.pop(wait, None)
+            self.unsent.append(messages.Resumed(task_id, wait))
             self.flush()
 
     def _send_news(self) -> None:
@@ -1005,7 +1021,9 @@ class Client:
                 sys.stderr.write(f"{message.text}\n")
 
     def _on_give_up(self, message: messages.GiveUp) -> None:
-        self._given_up[message.task_id] = message.failure
+        give_up = self._waiting.get(message.wait)
+        if give_up is not None:
+            give_up(message.failure)
 
     def _on_printed(self, message: messages.Printed) -> None:
         if self.on_printed is not None:
@@ -1102,6 +1120,8 @@ class Client:
         found: list[Entry] = []
         ask: list[int] = []
         pending = False
+        wait = 0
+        given_up: list[Failure] = []
         for object_id in ids:
             entry = entries[object_id]
             found.append(entry)
@@ -1119,8 +1139,12 @@ class Client:
             if len(ids) > 1:
                 ask = list(dict.fromkeys(ask))
             bounded = timeout_s is not None
+            if task_id:
+                wait = next(self._waits)
+                self._waiting[wait] = given_up.append
             self.unsent += [
-                messages.Get(piece, len(piece), task_id, bounded=bounded) for piece in pieces(ask)
+                messages.Get(piece, len(piece), task_id, bounded=bounded, wait=wait)
+                for piece in pieces(ask)
             ]
         position = 0
         count = len(found)
@@ -1132,9 +1156,9 @@ class Client:
                 self._look_up()
             if failed is not None:
                 return True
-            if task_id in self._given_up:
+            if given_up:
                 failed = Entry(FAILED)
-                failed.failure = self._given_up.pop(task_id)
+                failed.failure = given_up[0]
                 return True
             if failures != self.failures_seen:
                 failures = self.failures_seen
@@ -1151,12 +1175,13 @@ class Client:
             return False
 
         finished = False
-        self._given_up.pop(task_id, None)
         try:
             finished = self._wait(done, timeout_s)
         finally:
-            if task_id and ask and (not finished or failed is not None):
-                self.post(messages.Unblock(task_id))
+            if wait:
+                del self._waiting[wait]
+                if not finished or failed is not None:
+                    self.post(messages.Unblock(task_id, wait))
         if not finished:
             raise TimeoutError
         if failed is None:
@@ -1194,6 +1219,8 @@ class Client:
         ready = sum(entry.state not in (PENDING, KNOWN) for entry in found)
         several = len(unknown) > IDS_MAX  # then each of the questions blocks the task by itself
         left = max(0, need - ready)
+        number = next(self._waits) if task_id else 0
+        given_up: list[Failure] = []
         self.unsent += [
             messages.Get(
                 piece,
@@ -1201,6 +1228,7 @@ class Client:
                 task_id,
                 fetch and not task_id,
                 timeout_s is not None,
+                number,
             )
             for piece in pieces(unknown)
         ]
@@ -1208,8 +1236,8 @@ class Client:
         def done() -> bool:
             if self.interlude is not None:
                 self._look_up()
-            if task_id in self._given_up:
-                raise GaveUp(self._given_up.pop(task_id))
+            if given_up:
+                raise GaveUp(given_up[0])
             count = 0
             for entry in found:
                 if entry.state not in (PENDING, KNOWN):
@@ -1223,12 +1251,14 @@ class Client:
                 # Whether another's object is there only the head knows: let it answer.
                 self.ask("ping", timeout_s=10.0)
             finished = False
-            self._given_up.pop(task_id, None)
+            if number:
+                self._waiting[number] = given_up.append
             try:
                 finished = self._wait(done, timeout_s)
             finally:
+                self._waiting.pop(number, None)
                 if task_id and unknown and (several or not finished):
-                    self.post(messages.Unblock(task_id))
+                    self.post(messages.Unblock(task_id, number))
         return [entry.state not in (PENDING, KNOWN) for entry in found]
 
     def value_of(self, entry: Entry) -> Any:
@@ -1236,23 +1266,49 @@ class Client:
         assert entry.value is not None, "the entry is ready"
         return serialization.load(entry.value, self.reader, self.looks)
 
-    def when_done(self, object_id: int, callback: Callable[[], None], task_id: int = 0) -> None:
+    def when_done(
+        self,
+        object_id: int,
+        callback: Callable[[], None],
+        task_id: int = 0,
+        give_up: Callable[[Failure], None] | None = None,
+    ) -> int:
         """Call back, from a reading thread, once the object is ready or has failed.
 
-        The value is here by then. The task that is named waits for it and lends its CPU.
+        The value is here by then. The task that is named waits for it and lends its CPU;
+        `give_up` is told should it never come.
+
+        Returns:
+            The number of that wait, for `waits_no_more`; 0 if there is none.
         """
         entry = self.entries[object_id]
         if entry.state in (VALUE, FAILED):
             callback()
-            return
+            return 0
+        number = 0
+        if task_id:
+            number = next(self._waits)
+            if give_up is not None:
+                self._waiting[number] = give_up
         arrived = _Arrival(self, object_id, entry, callback)
         self.add_callback(entry, arrived)
         if entry.state != PENDING or task_id:
-            self.unsent.append(messages.Get([object_id], 1, task_id, bounded=True))
+            self.unsent.append(
+                messages.Get(
+                    [object_id], 1, task_id, bounded=True, wait=number, awaited=task_id != 0
+                )
+            )
         self.flush()
         self.kick()
         if entry.state in (VALUE, FAILED):
             arrived()  # it came between the look and the entry in the list
+        return number
+
+    def awaits_no_more(self, task_id: int, number: int) -> None:
+        """One wait of a call is over: its object came, or, while there is a call, it is given up."""
+        self._waiting.pop(number, None)
+        if task_id:
+            self.post(messages.Unblock(task_id, number))
 
     def add_callback(self, entry: Entry, callback: Callable[[], None]) -> None:
         """Call back when something is heard of an object."""

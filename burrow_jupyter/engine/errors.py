@@ -21,6 +21,7 @@ import os
 import pickle
 import re
 import reprlib
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from burrow_jupyter.engine import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType, TracebackType
 
 FAILURE = "_burrow_failure"
@@ -256,6 +257,18 @@ def _frame_entry(frame: traceback.FrameSummary, times: int) -> str:
     if times > 1:
         entry += f"    [the same frame {times - 1} more times]\n"
     return entry
+
+
+def stack_of(thread: int) -> str:
+    """Return where a thread is in the user's code just now; "" if it is in none."""
+    frame = sys._current_frames().get(thread)  # noqa: SLF001  # no other way
+    return format_stack(frame) if frame is not None else ""
+
+
+def format_frames_of(suspended: Sequence[FrameType]) -> str:
+    """Return where a coroutine of ours stands that waits, from its frames, the outermost first."""
+    frames = [(frame, frame.f_lineno) for frame in suspended if not is_own(frame)]
+    return format_frames(list(traceback.StackSummary.extract(iter(frames)))).rstrip()
 
 
 def format_stack(frame: FrameType) -> str:

@@ -123,6 +123,7 @@ class Call:
         "options",
         "place",
         "run_message",
+        "thread",
     )
 
     def __init__(
@@ -139,6 +140,8 @@ class Call:
         self.now = now
         self.place: Any = None
         """The future or task of a call that runs beside others."""
+        self.thread = 0
+        """In which it runs beside others; 0 before it has begun."""
         self._began = began
         self._micros = 0
         self._result: Any = None

@@ -14,7 +14,7 @@ import msgspec
 
 from burrow_jupyter.core import feed, limits
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.core.scheduler import queries, reasons
+from burrow_jupyter.core.scheduler import queries, reasons, turns
 from burrow_jupyter.core.scheduler.folding import ended_tasks, show
 from burrow_jupyter.core.scheduler.records import TaskState, WorkerState
 from burrow_jupyter.engine.sampling import Sampler
@@ -154,7 +154,7 @@ class Publisher:
     def _delta(self, state: State, now: float) -> feed.Delta | None:
         workers, state.dirty_workers = state.dirty_workers, {}
         for worker in workers.values():
-            for task in queries.running_on(worker):  # when one ends, the next one has begun
+            for task in turns.running_on(worker):  # when one ends, the next one has begun
                 state.task_changed(task)
             if worker.actor is not None:
                 state.actor_changed(worker.actor)  # whose row tells of its process

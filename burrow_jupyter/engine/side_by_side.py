@@ -19,10 +19,12 @@ from burrow_jupyter.core.failures import EngineError
 from burrow_jupyter.core.limits import ACTOR_MAX_CONCURRENCY_ASYNC
 from burrow_jupyter.engine import current
 from burrow_jupyter.engine.current import EXITED_WITH_0, TERMINATED, ExitActor
+from burrow_jupyter.engine.errors import format_frames_of, stack_of
 from burrow_jupyter.engine.execute import Call, unknown_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from burrow_jupyter.core.options import ActorOptions, TaskOptions
     from burrow_jupyter.engine.worker import Worker
@@ -84,6 +86,17 @@ class SideBySide:
             return
         self._calls[run.task_id] = call
         group.submit(call)
+
+    def where(self, any_id: int) -> str:
+        """Return where a call is that runs, or, by the actor's id, its constructor; "" elsewhere."""
+        if any_id == current.facts.actor_id:
+            default = self._groups[DEFAULT_GROUP]
+            return default.where(default.constructs) if isinstance(default, _Loop) else ""
+        call = self._calls.get(any_id)
+        if call is None or not call.thread:
+            return ""
+        group = self._groups[call.options.concurrency_group]
+        return group.where(call.place) if isinstance(group, _Loop) else stack_of(call.thread)
 
     def interrupt(self, task_id: int) -> None:
         """Cancel a call: one that has not begun never will, a coroutine is cancelled."""
@@ -154,6 +167,7 @@ class _Threads:
 
     def _run(self, call: Call) -> None:
         token = current.concurrent.set(call.now)
+        call.thread = threading.get_ident()
         try:
             if self._owner.left:
                 self._owner.drop(call)
@@ -186,7 +200,10 @@ class _Loop:
         self._owner = owner
         self._limit = asyncio.Semaphore(size)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._run_loop, name=f"{name}-asyncio", daemon=True).start()
+        self._thread = threading.Thread(target=self._run_loop, name=f"{name}-asyncio", daemon=True)
+        self._thread.start()
+        self.constructs: asyncio.Task[Any] | None = None
+        """What makes the actor's instance."""
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -203,18 +220,34 @@ class _Loop:
         now = current.call()
 
         async def settled() -> None:
+            self.constructs = asyncio.current_task()
             # A SystemExit that a task raises would end the loop, so it is a result here.
             current.concurrent.set(now)
             try:
                 outcome.set_result((await coroutine, None))
             except BaseException as error:  # noqa: BLE001  # raised again by who waits
                 outcome.set_result((None, error))
+            finally:
+                self.constructs = None
 
         asyncio.run_coroutine_threadsafe(settled(), self._loop)
         value, error = outcome.result()
         if error is not None:
             raise error
         return value
+
+    def where(self, task: asyncio.Task[Any] | None) -> str:
+        """Return where a task of the loop is in the user's code, also while it awaits."""
+        frames: list[FrameType] = []
+        at: Any = task.get_coro() if task is not None else None
+        while at is not None:
+            if getattr(at, "cr_running", False) or getattr(at, "ag_running", False):
+                return stack_of(self._thread.ident or 0)
+            frame = getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)
+            if frame is not None:
+                frames.append(frame)
+            at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+        return format_frames_of(frames)
 
     def submit(self, call: Call) -> None:
         self._loop.call_soon_threadsafe(self._spawn, call)
@@ -250,6 +283,7 @@ class _Loop:
                 done = call.cancelled() if call.now.cancelled else call.prepare()
                 if done is None:
                     begun = True
+                    call.thread = threading.get_ident()
                     await call.run_async()
                     # One that has caught the cancellation ends cancelled all the same.
                     cancelled = call.now.cancelled

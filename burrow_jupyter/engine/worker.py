@@ -285,12 +285,16 @@ class Worker:
         elif kind is messages.Reclaim:
             self.door.reclaim()
 
-    def _where(self, task_id: int) -> str:
-        """Return the user's frames of a call that runs in the main thread; "" for others."""
-        if current.process_wide.task_id != task_id:
+    def _where(self, any_id: int) -> str:
+        """Return the user's frames of a call that runs, or, by its actor's id, of a constructor."""
+        if self._side_by_side is not None:
+            found = self._side_by_side.where(any_id)
+            if found:
+                return found
+        now = current.process_wide
+        if (now.task_id or now.actor_id) != any_id:
             return ""
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001  # no other way
-        return errors.format_stack(frame) if frame is not None else ""
+        return errors.stack_of(threading.main_thread().ident or 0)
 
     def _holdings(self) -> str:
         """Return where in the actor refs lie: the object's id, a tab and the way to it, a line each."""

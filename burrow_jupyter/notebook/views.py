@@ -140,6 +140,8 @@ class FutureView(View):
         who = row.get("name") or "ObjectRef"
         took = _took(row, time.time())
         phrase = _PHRASES[state] if row.get("name") or state != "finished" else "stored"
+        if row.get("actor") and state == "ready":
+            phrase = "waits for its actor"
         if row.get("paused"):
             phrase = "waits, paused for memory"
         if took:

@@ -82,6 +82,30 @@ def test_12_2_a_cancelled_or_late_await_cancels_no_task(tmp_path):
     assert asyncio.run(ask()) == ("done", "done")
 
 
+def test_12_2_a_task_that_gives_up_one_await_goes_on_with_the_others(tmp_path):
+    gate = tmp_path / "gate"
+
+    @burrow.remote
+    def all_but_one(opened):
+        async def inside():
+            kept = [asyncio.ensure_future(add.remote(*opened).as_future()) for _ in range(2)]
+            given_up = add.remote(1).as_future()
+            given_up.cancel()
+            await asyncio.sleep(0)
+            burrow.available_resources()  # is answered after the head has heard of all that
+            gate.touch()
+            return await asyncio.gather(*kept)
+
+        return asyncio.run(inside())
+
+    # As many as there are CPUs, so that those that are awaited need what is lent to them.
+    count = int(burrow.cluster_resources()["CPU"])
+    opened = gated.options(num_cpus=0).remote(gate, 1)
+    refs = [all_but_one.remote([opened]) for _ in range(count)]
+
+    assert burrow.get(refs, timeout=30) == [[2, 2]] * count
+
+
 def test_12_3_errors_come_out_of_await():
     ref = fail.remote("awaited")
 

@@ -139,6 +139,21 @@ def test_a_wait_that_is_given_up_takes_the_cpu_back(one):
     assert one.free() == 0  # oversubscribed, and said as nothing
 
 
+def test_of_two_waits_one_that_is_given_up_leaves_the_other(one):
+    driver = one.driver()
+    parent = driver.submit("parent")
+    worker = one.worker_of(parent)
+    children = [worker.submit("child", parent=parent) for _ in range(2)]
+    for wait, child in enumerate(children, 1):
+        worker.say(messages.Get([child], 1, parent, wait=wait))
+
+    worker.say(messages.Unblock(parent, 2))
+
+    assert driver.state_of(parent) == "blocked"
+    one.end(children[0])
+    assert driver.state_of(parent) == "running"
+
+
 def test_what_came_too_late_for_one_wait_does_not_end_the_next():
     burrow = Burrow(cpus=4)
     driver = burrow.driver()

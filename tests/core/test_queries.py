@@ -159,6 +159,30 @@ def test_why_says_who_has_what_is_asked_for(one):
     assert "all are taken by long" in why(driver, driver.submit("f"))
 
 
+def test_why_says_of_each_call_that_runs_beside_others_how_long_it_has(two, driver):
+    actor = driver.create("Pan", max_concurrency=2, out_of_order=True)
+    two.worker_for(actor).ready()
+    calls = [driver.call(actor, "cook") for _ in range(3)]
+    two.now += 3
+
+    assert ["for 3.0 s" in why(driver, call) for call in calls[:2]] == [True, True]
+    assert "Pan, busy with cook" in why(driver, calls[2])
+    two.end(calls[1])
+    assert why(driver, calls[2]).startswith("cook runs in process")
+
+
+def test_why_looks_at_each_gpu_for_a_share_of_one():
+    burrow = Burrow(cpus=4, gpus=2)
+    driver = burrow.driver()
+    for _ in range(2):
+        driver.submit("long", need=shape(0, 0.6))
+
+    text = why(driver, driver.submit("f", need=shape(0, 0.7)))
+
+    assert "waits for 0.7 GPU, of which 0.4 is free on one device" in text
+    assert "taken by 2 x long" in text
+
+
 def test_why_says_that_a_demand_can_never_be_met(one):
     driver = one.driver()
 

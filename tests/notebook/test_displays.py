@@ -68,6 +68,19 @@ def test_a_future_that_waits_says_for_what(cells: Kernel):
     assert wait_for_text(run, "finished").endswith("\n9")
 
 
+def test_a_call_of_a_busy_actor_waits_for_the_actor_and_for_no_worker(cells: Kernel):
+    door = gate()
+    run = cells.run_ok(
+        "@burrow.remote\nclass Busy:\n    def work(self, refs): return burrow.get(refs)\n"
+        f"busy = Busy.remote(); held = busy.work.remote([wait_for.remote({door!r}, 1)])\n"
+        "busy.work.remote([])"
+    )
+
+    wait_for_text(run, "Busy.work: waits for its actor")
+    cells.run_ok(f"Path({door!r}).touch()")
+    wait_for_text(run, "finished")
+
+
 def test_a_failed_future_shows_its_error_in_one_line(cells: Kernel):
     run = cells.run_ok("fail.remote('no salt')")
 

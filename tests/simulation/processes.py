@@ -161,6 +161,7 @@ class Client:
         self.segments_made = 0
         self.directly: Directly | None = None
         self.given_up: set[int] = set()
+        self.waits = 0
 
     def __repr__(self) -> str:
         return f"{self.role}{self.id}"
@@ -308,7 +309,7 @@ class Client:
             case messages.Streamed():
                 self._streamed(message)
             case messages.GiveUp():
-                self.given_up.add(message.task_id)
+                self.given_up.add(message.wait)
             case messages.Reached() | messages.WayLost():
                 assert self.directly is not None
                 self.directly.take(message)
@@ -365,8 +366,11 @@ class Client:
         values: bool,
         timeout_s: float | None = None,
         task_id: int = 0,
+        beside: int = 0,
     ) -> Generator[float | Wait, bool, bool]:
         """Wait until `need` of the objects are there, as `get` (with values) or `wait`.
+
+        One more, `beside`, is awaited and given up meanwhile.
 
         Raises:
             GaveUp: they never will be.
@@ -378,7 +382,15 @@ class Client:
         if there >= need:
             return True
         bounded = timeout_s is not None
-        self.out.append(messages.Get(ask, need - there, task_id, values, bounded))
+        self.waits += 1
+        number = self.waits
+        self.out.append(messages.Get(ask, need - there, task_id, values, bounded, number))
+        if beside:
+            self.waits += 1
+            self.post(
+                messages.Get([beside], 1, task_id, values=True, bounded=True, wait=self.waits)
+            )
+            self.post(messages.Unblock(task_id, self.waits))
         self.flush()
 
         def failed() -> bool:
@@ -392,7 +404,7 @@ class Client:
                     entry.state = PENDING
 
         def enough() -> bool:
-            given_up = task_id in self.given_up
+            given_up = number in self.given_up
             return given_up or failed() or sum(e.state in good for e in entries) >= need
 
         finished = False
@@ -403,9 +415,9 @@ class Client:
                 if entry.state == PENDING:
                     entry.state = known[id(entry)]
             if task_id and self.alive and (not finished or failed()):
-                self.post(messages.Unblock(task_id))
-        if task_id in self.given_up:
-            self.given_up.discard(task_id)
+                self.post(messages.Unblock(task_id, number))
+        if number in self.given_up:
+            self.given_up.discard(number)
             raise GaveUp
         return finished
 

@@ -919,7 +919,10 @@ class Programs:
         values = rng.random() < 0.6
         need = len(ids) if values else rng.randint(1, len(ids))
         timeout = rng.choice([0.0, 0.003, 0.05, 0.5]) if bound else None
-        yield from worker.wait(ids, need, values=values, timeout_s=timeout, task_id=run.task_id)
+        beside = rng.choice(pool) if rng.random() < 0.2 else 0
+        yield from worker.wait(
+            ids, need, values=values, timeout_s=timeout, task_id=run.task_id, beside=beside
+        )
         if values:
             for object_id in ids:
                 entry = worker.entries[object_id]

@@ -23,7 +23,7 @@ from burrow_jupyter.core.failures import (
 )
 from burrow_jupyter.core.ids import short
 from burrow_jupyter.core.options import FOREVER
-from burrow_jupyter.core.scheduler import objects, placement, tasks
+from burrow_jupyter.core.scheduler import objects, placement, tasks, turns
 from burrow_jupyter.core.scheduler.records import (
     ActorRecord,
     ActorState,
@@ -128,6 +128,7 @@ def on_ready(state: State, worker: WorkerRecord, message: messages.ActorReady) -
         _die(state, actor, "its constructor raised", error)
         return
     move_actor(actor, ActorEvent.READY)
+    state.gets.pop(actor, None)
     actor.repr = message.repr
     actor.edited = False
     state.actor_changed(actor)
@@ -268,7 +269,11 @@ def note_sent(state: State, actor: ActorRecord, task: TaskRecord) -> None:
     """Enter that the actor's process has a call."""
     worker = actor.worker
     assert worker is not None, "an actor that is alive has a worker"
-    if not actor.sent:
+    options = actor.options
+    if not actor.sent or (
+        (options.out_of_order or options.concurrency_groups)
+        and len(actor.sent) < turns.slots_of(options, task.options.concurrency_group)
+    ):
         task.started_at = state.now
         worker.progress_at = state.now
     move_task(state, task, TaskEvent.LEASE)
@@ -413,6 +418,7 @@ def _die(
 ) -> None:
     """The actor is dead from here on; its process ends at once or in order."""
     move_actor(actor, ActorEvent.DIE)
+    state.gets.pop(actor, None)
     state.unplaced.pop(actor.id, None)
     actor.reason = reason
     actor.error = error
@@ -516,6 +522,7 @@ def worker_lost(
         _die(state, actor, reason, None, keep_name=not worker.stop_reason)
         return
     move_actor(actor, ActorEvent.CRASH)
+    state.gets.pop(actor, None)
     if not failed_starts:
         actor.restarts += 1
     actor.worker = None

@@ -132,11 +132,12 @@ def on_calls(state: State, client: ClientRecord, batch: Sequence[Any], at: int) 
 def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -> int:
     """End the plain calls of one worker that begin at `at`; return where they end."""
     worker = client.worker
-    if worker is None or state.wishes or state.gets or worker.leaving is not None:
+    if worker is None or state.wishes or worker.leaving is not None:
         return at
     actor = worker.actor
     assigned, all_tasks, all_objects = worker.assigned, state.tasks, state.objects
     runs, history, sends, now = state.runs, state.history, state.sends, state.now
+    gets = state.gets
     count = 0
     for message in islice(batch, at, None):
         if type(message) is not messages.Done or message.failure is not None or message.unmapped:
@@ -157,6 +158,7 @@ def on_ends(state: State, client: ClientRecord, batch: Sequence[Any], at: int) -
             or record.refs == 0
             or record.dependants is not None
             or record.getters is not None
+            or (gets and task in gets)
         ):
             break
         value, args, owner = values[0], task.args, task.client

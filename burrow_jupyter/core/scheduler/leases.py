@@ -146,22 +146,26 @@ def resume(state: State, task: TaskRecord) -> None:
             return
 
 
+def give_up(state: State, task: TaskRecord, number: int) -> None:
+    """The task waits no more for what one `get` or `await` of it asked for."""
+    for getter in [g for g in task.waits or () if g.records and g.number == number]:
+        satisfied(state, task, getter)
+
+
 def satisfied(state: State, task: TaskRecord, getter: GetRecord) -> None:
     """What one `get` of a task waited for is there."""
     getter.task = None
     if task.waits is not None:
         task.waits.remove(getter)
         if not task.waits:
-            unblock(state, task)
+            _unblock(state, task)
 
 
-def unblock(state: State, task: TaskRecord) -> None:
+def _unblock(state: State, task: TaskRecord) -> None:
     """The task goes on, and has its CPU again even if that is more than there are."""
-    worker = task.worker
-    if task.state is not TaskState.BLOCKED or worker is None:
-        return
+    assert task.worker is not None, "only a task that runs can wait"
     move_task(state, task, TaskEvent.UNBLOCK)
-    unblocked(state, worker, task)
+    unblocked(state, task.worker, task)
 
 
 def unblocked(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
@@ -200,6 +204,12 @@ def left(state: State, worker: WorkerRecord) -> None:
     worker.leaving = None
     if not worker.blocked:
         _want_cpus(state, worker)
+
+
+def held(worker: WorkerRecord) -> dict[str, int]:
+    """Return what a worker takes from others, by resource: its lease without CPUs that it lends."""
+    lends = worker.blocked or worker.leaving is not None
+    return {n: u for n, u in worker.lease or () if not (lends and n == resources.CPU)}
 
 
 def _lend_cpus(state: State, worker: WorkerRecord) -> None:

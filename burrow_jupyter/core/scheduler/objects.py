@@ -24,6 +24,7 @@ from burrow_jupyter.core.scheduler.records import (
     ObjectRecord,
     ObjectState,
     SegmentRecord,
+    TaskRecord,
 )
 from burrow_jupyter.core.scheduler.transitions import ObjectEvent, move_object
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from burrow_jupyter.core.failures import Failure
+    from burrow_jupyter.core.scheduler.records import Waiter
     from burrow_jupyter.core.scheduler.state import State
 
 _ARRIVE, _PENDING = ObjectEvent.ARRIVE, ObjectState.PENDING
@@ -308,6 +310,8 @@ def settle(
     if dependants is not None:
         for waiting in dependants:
             waiting.missing -= 1
+        if state.gets:
+            deadlocks.look_again(state)
         state.woken.extend(dependants)
     if record.refs == 0:
         free(state, record)
@@ -346,11 +350,9 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
     need = message.need - len(ready)
     if not pending:
         return
-    task = by = state.tasks.get(message.task_id) if message.task_id and need > 0 else None
-    if task is not None and (
-        task.worker is None or task.worker.client is not client or task.actor is not None
-    ):
-        task = None  # an actor keeps what it has for life
+    by = waiter(state, client, message.task_id) if message.task_id and need > 0 else None
+    task = by if isinstance(by, TaskRecord) and by.actor is None else None
+    # An actor keeps what it has for life.
     getter = GetRecord(client, need, task, values=message.values)
     for record in pending:
         if record.getters is None:
@@ -360,10 +362,17 @@ def on_get(state: State, client: ClientRecord, message: messages.Get) -> None:
     if task is not None:
         leases.block(state, task, getter)
         leases.hurry(state, pending)
-    if by is not None and by.worker is not None and by.worker.client is client:
+    if by is not None:
         getter.by, getter.since, getter.records = by, state.now, pending
-        if not message.bounded:
-            deadlocks.begins(state, getter)
+        getter.bounded, getter.number = message.bounded, message.wait
+        getter.awaited = message.awaited
+        deadlocks.begins(state, getter)
+
+
+def waiter(state: State, client: ClientRecord, any_id: int) -> Waiter | None:
+    """Return the call, or constructor, that runs in a worker and waits."""
+    by: Waiter | None = state.tasks.get(any_id) or state.actors.get(any_id)
+    return by if by is not None and by.worker is not None and by.worker.client is client else None
 
 
 def _answer(
@@ -377,8 +386,11 @@ def _answer(
     elif not getter.values and client is not told:
         state.send(client, messages.Ready([record.id]))
     getter.need -= 1
-    if getter.need == 0:
-        state.gets.pop(getter, None)
+    if getter.need > 0:
+        if getter.by is not None:
+            deadlocks.look_again(state)
+    elif getter.need == 0:
+        deadlocks.satisfied(state, getter)
         if getter.task is not None:
             leases.satisfied(state, getter.task, getter)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from burrow_jupyter.core import limits, messages, resources
-from burrow_jupyter.core.scheduler import codes, deadlocks, leases, objects, pressure
+from burrow_jupyter.core.scheduler import codes, leases, objects, pressure
 from burrow_jupyter.core.scheduler.commands import StartWorker, StopWorker, WakeAt
 from burrow_jupyter.core.scheduler.records import (
     PLAIN_ENV,
@@ -763,7 +763,7 @@ def unassign(state: State, worker: WorkerRecord, task: TaskRecord) -> None:
         state.held_ahead.pop(worker.id, None)
     worker.load_s -= task.estimate_s
     if state.gets:
-        deadlocks.ends(state, task)
+        state.gets.pop(task, None)
     task.worker = None
     task.ran_on = worker.id
     if state.observed:

@@ -6,12 +6,11 @@ somebody asks, never while tasks run.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from burrow_jupyter.core import feed, limits, messages, resources
 from burrow_jupyter.core.ids import short
-from burrow_jupyter.core.scheduler import reasons
+from burrow_jupyter.core.scheduler import deadlocks, reasons, turns
 from burrow_jupyter.core.scheduler.commands import WakeAt
 from burrow_jupyter.core.scheduler.folding import counts_of, ended_tasks
 from burrow_jupyter.core.scheduler.records import (
@@ -29,7 +28,7 @@ from burrow_jupyter.core.scheduler.records import (
 from burrow_jupyter.core.scheduler.state import Inquiry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from burrow_jupyter.core.scheduler.state import State
 
@@ -71,25 +70,10 @@ _TASK_WORDS = {
 }
 
 
-def _side_by_side(worker: WorkerRecord) -> int:
-    """Return how many calls run at once there; what is beyond them waits its turn."""
-    if worker.actor is None or not worker.actor.options.out_of_order:
-        return 1
-    return worker.actor.options.max_concurrency or limits.ACTOR_MAX_CONCURRENCY_ASYNC
-
-
-def running_on(worker: WorkerRecord) -> Iterator[TaskRecord]:
-    """Yield the tasks that a worker runs, without those that it holds ahead."""
-    return itertools.islice(worker.assigned.values(), _side_by_side(worker))
-
-
 def task_word(task: TaskRecord) -> str:
     """Return a task's state for people; one that is held ahead has not begun."""
-    worker = task.worker
-    if task.state is TaskState.LEASED and worker is not None:
-        side_by_side = _side_by_side(worker)
-        if side_by_side == 1 and next(iter(worker.assigned)) != task.id:
-            return "ready"
+    if task.state is TaskState.LEASED and not turns.has_begun(task):
+        return "ready"
     return _TASK_WORDS[task.state]
 
 
@@ -162,10 +146,10 @@ def function_rows(state: State, names: list[str]) -> list[feed.FunctionRow]:
     """Return the counts of these functions. Tasks held ahead count as ready."""
     ahead: dict[str, int] = {}
     for worker in state.workers.values():
-        most = _side_by_side(worker)
-        if len(worker.assigned) > most:
-            for index, task in enumerate(worker.assigned.values()):
-                if index >= most:
+        if len(worker.assigned) > 1:
+            running = set(turns.running_on(worker))
+            for task in worker.assigned.values():
+                if task not in running:
                     ahead[task.options.name] = ahead.get(task.options.name, 0) + 1
     rows = []
     for name in names:
@@ -189,7 +173,7 @@ def run_rows(state: State, ids: Iterable[int]) -> dict[int, feed.RunRow]:
     """Return, by id, those of these runs that have unfinished tasks, as observers see them."""
     running: dict[int, int] = {}
     for worker in state.workers.values():
-        for task in running_on(worker):
+        for task in turns.running_on(worker):
             running[task.run_id] = running.get(task.run_id, 0) + 1
     return {
         run_id: feed.RunRow(
@@ -359,7 +343,7 @@ def _running_in(state: State, run_id: int) -> int:
     """Count a run's tasks that run now, without a look at those that wait."""
     count = 0
     for worker in state.workers.values():
-        for task in running_on(worker):
+        for task in turns.running_on(worker):
             count += task.run_id == run_id
     return count
 
@@ -518,7 +502,8 @@ def _unfinished_calls(state: State, client: ClientRecord, actor_id: int) -> int:
 
 def _why(state: State, client: ClientRecord, message: messages.Query) -> messages.Answer | None:
     """Say why an object is not there, with the place in the code of the call that runs."""
-    sentence, runs = reasons.explain(state, message.args[0])
+    goes_on = deadlocks.Search(state, state.gets).may_end
+    sentence, runs = reasons.explain(state, message.args[0], goes_on)
     worker = runs.worker if runs is not None else None
     if runs is None or worker is None or worker.client is None or worker.client is client:
         return messages.Answer(message.request_id, sentence)

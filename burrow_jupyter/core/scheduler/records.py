@@ -101,7 +101,18 @@ class ObjectRecord:
 class GetRecord:
     """One client's wish to be told of objects; blocks a task while `need` is above 0."""
 
-    __slots__ = ("by", "client", "need", "records", "since", "task", "values")
+    __slots__ = (
+        "awaited",
+        "bounded",
+        "by",
+        "client",
+        "need",
+        "number",
+        "records",
+        "since",
+        "task",
+        "values",
+    )
 
     def __init__(
         self, client: ClientRecord, need: int, task: TaskRecord | None, *, values: bool
@@ -110,7 +121,10 @@ class GetRecord:
         self.need = need
         self.task = task
         self.values = values
-        self.by: TaskRecord | None = None  # the call that waits, of an actor or not
+        self.number = 0  # among the waits of the call; those of one `get` have the same
+        self.bounded = False  # the wait ends by itself
+        self.awaited = False  # in a coroutine
+        self.by: Waiter | None = None  # the call that waits, of an actor or not
         self.since = 0.0  # when it began to
         self.records: list[ObjectRecord] = []  # what was pending then
 
@@ -273,6 +287,10 @@ class ActorRecord:
         self.error: Failure | None = None
         self.repr = ""
         self.edited = False  # it has modules that were edited since it loaded them
+
+
+Waiter = TaskRecord | ActorRecord
+"""Who waits: a call, or the constructor of an actor."""
 
 
 class WorkerRecord:

@@ -25,6 +25,7 @@ from burrow_jupyter.core.scheduler.records import (
     ShapeQueue,
     Stretch,
     TaskRecord,
+    Waiter,
     WorkerRecord,
 )
 
@@ -203,8 +204,8 @@ class State:
         self.inquiry = 0
         self.inquiries: dict[int, Inquiry] = {}
         """By number: who waits to hear where a call is."""
-        self.gets: dict[GetRecord, None] = {}
-        """Waits of calls that have no timeout, oldest first."""
+        self.gets: dict[Waiter, dict[GetRecord, None]] = {}
+        """By call: its waits for objects, oldest first; calls without are not in here."""
         self.deadlocks_at = 0.0
         """When `tick` will look for deadlocks; 0: not asked for."""
         self.fetch_at = 0.0

@@ -36,6 +36,7 @@ from burrow_jupyter.core.scheduler.records import (
     ClientRecord,
     GetRecord,
     RunRecord,
+    TaskRecord,
     TaskState,
     WorkerRecord,
     WorkerState,
@@ -299,10 +300,17 @@ def _fold_ends(state: State, client: ClientRecord, message: messages.DoneMany) -
 
 
 def _unblock(state: State, client: ClientRecord, message: messages.Unblock) -> None:
-    task = state.tasks.get(message.task_id)
-    if task is not None:
-        deadlocks.ends(state, task)
-        leases.unblock(state, task)
+    by = state.tasks.get(message.task_id) or state.actors.get(message.task_id)
+    if by is not None:
+        deadlocks.give_up(state, by, message.wait)
+        if isinstance(by, TaskRecord):
+            leases.give_up(state, by, message.wait)
+
+
+def _standing(state: State, client: ClientRecord, message: messages.Standing) -> None:
+    by = objects.waiter(state, client, message.task_id)
+    if by is not None:
+        deadlocks.stands(state, by, message.waits)
 
 
 def _cancel(state: State, client: ClientRecord, message: messages.Cancel) -> None:
@@ -407,17 +415,30 @@ def _forget_failures(state: State, client: ClientRecord, message: messages.Forge
 
 
 def _paused(state: State, client: ClientRecord, message: messages.Paused) -> None:
-    task = state.tasks.get(message.task_id)
-    if task is not None and task.worker is _worker_of(client) and task.actor is None:
-        leases.block(state, task, GetRecord(client, 1, task, values=False))
-        objects_by_id = state.objects
-        leases.hurry(state, [objects_by_id[i] for i in message.object_ids if i in objects_by_id])
+    _worker_of(client)
+    by = objects.waiter(state, client, message.task_id)
+    if by is None:
+        return
+    records = [state.objects[i] for i in message.object_ids if i in state.objects]
+    if isinstance(by, TaskRecord) and by.actor is None:
+        leases.block(state, by, GetRecord(client, 1, by, values=False))
+        leases.hurry(state, records)
+    if records:
+        noted = GetRecord(client, 1, None, values=False)
+        noted.by, noted.since, noted.records = by, state.now, records
+        noted.bounded, noted.number = message.bounded, message.wait
+        noted.awaited = message.bounded  # it may have no timeout
+        deadlocks.begins(state, noted)
 
 
 def _resumed(state: State, client: ClientRecord, message: messages.Resumed) -> None:
-    task = state.tasks.get(message.task_id)
-    if task is not None and task.worker is _worker_of(client):
-        leases.resume(state, task)
+    _worker_of(client)
+    by = objects.waiter(state, client, message.task_id)
+    if by is None:
+        return
+    if isinstance(by, TaskRecord) and by.actor is None:
+        leases.resume(state, by)
+    deadlocks.give_up(state, by, message.wait)
 
 
 _Handler = Callable[[State, ClientRecord, Any], None]
@@ -437,6 +458,7 @@ _HANDLERS: dict[type, _Handler] = {
     messages.DefineRun: _define_run,
     messages.CreateActor: actors.on_create,
     messages.Unblock: _unblock,
+    messages.Standing: _standing,
     messages.Cancel: _cancel,
     messages.CancelRun: _cancel_run,
     messages.Kill: _kill,
