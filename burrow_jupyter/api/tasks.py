@@ -114,7 +114,7 @@ class RemoteFunction(Generic[P, T]):
         self._code_id = self._definition.id_in(backend, run_id)
         self._run_id = run_id
         if backend.session != self._session:
-            check_feasible(backend, self._name, self._options.shape)
+            check_feasible(backend, self._options.name, self._options.shape)
             self._options_id = backend.intern(self._options)
             self._session = backend.session
 

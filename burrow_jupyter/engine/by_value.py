@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import io
+import pickle
 import sys
 import types
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pickle import PickleBuffer
 
 _NAMELESS = "<dynamic-code>"
@@ -57,6 +58,68 @@ def dumps(value: Any, buffer_callback: Callable[[PickleBuffer], Any] | None = No
     with io.BytesIO() as file:
         pickler()(file, protocol=5, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+def loads(data: bytes, buffers: Iterable[Any], space: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Unpickle what `dumps` has made; functions of a notebook live on in `space`.
+
+    Args:
+        data: the pickle.
+        buffers: those that were kept out of it.
+        space: the globals of such functions from now on; it is not changed.
+
+    Returns:
+        The value, and the globals that the functions have brought along.
+
+    Raises:
+        Exception: whatever unpickling raises.
+    """
+    unpickler = _unpickler()(io.BytesIO(data), buffers=buffers)
+    unpickler.space, unpickler.brought = space, {}
+    outer = {name: space[name] for name in ("__builtins__",) if name in space}
+    try:
+        return unpickler.load(), unpickler.brought
+    finally:
+        space.update(outer)  # cloudpickle sets it in the globals of each function
+
+
+@functools.cache
+def _unpickler() -> Any:
+    """Return the class of unpicklers that give functions other globals than those they came with.
+
+    cloudpickle gives them a dict that nobody else has: what is assigned later they would not see.
+    """
+    from cloudpickle import cloudpickle  # noqa: PLC0415  # as above
+
+    class Unpickler(pickle.Unpickler):
+        space: dict[str, Any]
+        brought: dict[str, Any]
+
+        def find_class(self, module: str, name: str) -> Any:
+            if module == cloudpickle.__name__ and name in _HOOKS:
+                return getattr(self, name)
+            return super().find_class(module, name)
+
+        def _make_function(self, code: Any, globals_: dict[str, Any], *rest: Any) -> Any:
+            ours = globals_.get("__name__") == "__main__"
+            return cloudpickle._make_function(code, self.space if ours else globals_, *rest)  # noqa: SLF001  # as pickles name it
+
+        def _function_setstate(self, function: Any, state: Any) -> None:
+            if function.__globals__ is self.space:
+                self.brought |= state[1]["__globals__"]
+                state[1]["__globals__"] = {}
+            cloudpickle._function_setstate(function, state)  # noqa: SLF001  # as above
+
+        def _class_setstate(self, cls: type, state: Any) -> Any:
+            if self.space.get(cls.__name__) is cls:  # it comes home, and has changed meanwhile
+                return cls
+            return cloudpickle._class_setstate(cls, state)  # noqa: SLF001  # as above
+
+    return Unpickler
+
+
+_HOOKS = frozenset({"_make_function", "_function_setstate", "_class_setstate"})
+"""What cloudpickle's pickles call, and `loads` does otherwise."""
 
 
 def _reduce_cached(cached: Any) -> Any:

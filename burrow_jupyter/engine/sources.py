@@ -7,6 +7,7 @@ code is collected when it is pickled, and registered where it is unpickled.
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import os
 import types
@@ -44,8 +45,8 @@ def label_of(filename: str) -> str:
 def collect(target: Any) -> list[Source]:
     """Return the sources of the cells that a function or class is made of."""
     found: dict[str, Source] = {}
-    for code in _codes(target):
-        name = code.co_filename
+    for function in functions(target):
+        name = function.__code__.co_filename
         if name in found or os.path.exists(name):  # 2 us less each
             continue
         text = "".join(linecache.getlines(name))
@@ -54,8 +55,8 @@ def collect(target: Any) -> list[Source]:
     return list(found.values())
 
 
-def _codes(target: Any) -> Iterator[types.CodeType]:
-    """Yield the code of what is sent and of the functions of the notebook that it uses."""
+def functions(target: Any) -> Iterator[types.FunctionType]:
+    """Yield what is sent and the functions of the notebook that it uses, at most `FUNCTIONS_MAX`."""
     pending: list[Any] = [target]
     seen: set[int] = set()
     while pending and len(seen) < FUNCTIONS_MAX:
@@ -68,16 +69,37 @@ def _codes(target: Any) -> Iterator[types.CodeType]:
                 pending.extend(vars(item).values())
                 pending.extend(item.__bases__)
             continue
-        item = getattr(item, "__wrapped__", None) or getattr(item, "__func__", None) or item
-        if isinstance(item, property):
+        inner = _inside(item)
+        if inner is not item:
+            pending.append(inner)
+        elif isinstance(item, property):
             pending.extend(f for f in (item.fget, item.fset) if f is not None)
         elif isinstance(item, types.FunctionType):
             if item is not target and item.__module__ != "__main__":
                 continue
-            yield item.__code__
-            names = item.__code__.co_names
+            yield item
+            names = dict.fromkeys(names_in(item.__code__))
             pending.extend(item.__globals__[n] for n in names if n in item.__globals__)
             pending.extend(cell.cell_contents for cell in item.__closure__ or () if _is_full(cell))
+        elif type(item).__module__ == "__main__":
+            pending.append(type(item))
+
+
+def _inside(item: Any) -> Any:
+    """Return the function or class that something stands for, such as a remote function; or itself."""
+    try:
+        inner = getattr(item, "__wrapped__", None) or getattr(item, "__func__", None)
+    except Exception:  # noqa: BLE001  # a user's __getattr__ may do anything
+        return item
+    return inner or (item.func if isinstance(item, functools.partial) else item)
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """Yield the names that a function, or a function in it, may look up as globals."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names_in(constant)
 
 
 def definition_of(cls: type) -> str:
