@@ -172,6 +172,9 @@ class Background:
         self._forget_failed(names.used & names.assigned.keys())
         reached = self._reached(names.used)
         self._forget_ended(reached)
+        reason = self._unsent_of(reached)
+        if reason:
+            raise TypeError(reason)
         takes = self._takes(reached)
         task = task._replace(
             assigned=list(names.assigned), stars=names.stars, wanted=list(takes.values())
@@ -258,10 +261,18 @@ class Background:
     def _forget_ended(self, used: set[str]) -> None:
         """Forget what was to be made by a burrow that has ended since."""
         session = context.backend().session
-        ended = {name: p.ref for name, p in self._pending.items() if p.ref.session != session}
-        for ref in set(ended.values()):
-            self._restore(ref)
-        for name in sorted(ended.keys() & used):
+
+        def of_this(at: Any) -> Any:
+            if not isinstance(at, _Pending):
+                return at
+            before = of_this(at.before)
+            return at._replace(before=before) if at.ref.session == session else before
+
+        self._stars = {ref: names for ref, names in self._stars.items() if ref.session == session}
+        ended = [name for name, at in self._pending.items() if at.ref.session != session]
+        for name in list(self._pending):
+            self._put(name, of_this(self._pending.pop(name)))
+        for name in sorted(used.intersection(ended)):
             msg = f"the burrow has ended that was to make {name}: run the cell that makes it again"
             raise UsageError(msg)
 
@@ -277,9 +288,8 @@ class Background:
                 continue
             before = self._pending.get(name) or self._shell.user_ns.pop(name, _NOTHING)
             if isinstance(before, _Pending) and isinstance(before.before, _Pending):
-                before = before._replace(
-                    before=before.before.before
-                )  # two results at most are kept
+                # Two results of a name are kept at most, however often its cell runs.
+                before = before._replace(before=before.before.before)
             certain = name in names.certain
             self._pending[name] = _Pending(ref, self._count, before, certain, names.later)
             self._unsent.pop(name, None)
@@ -297,11 +307,18 @@ class Background:
             return tree  # a background cell's magic reads the names, as late as it can
         try:
             names = names_of.of_cell(tree)
-        except SyntaxError:
+        except (SyntaxError, ValueError, RecursionError):
             return tree  # told when it is compiled
-        for name in sorted(self._wait_for(names.used) & self._unsent.keys()):
-            raise InputRejected(self._unsent.pop(name).why)
+        unsent = self._unsent_of(self._wait_for(names.used))
+        if unsent:
+            raise InputRejected(unsent)
         return tree
+
+    def _unsent_of(self, names: set[str]) -> str:
+        """Return why one of these names could not be sent, once; "" if all could."""
+        for name in sorted(names & self._unsent.keys()):
+            return self._unsent.pop(name).why
+        return ""
 
     def _settle(self) -> None:
         """Wait no more for names that something has assigned since."""
@@ -368,9 +385,12 @@ class Background:
     def _restore(self, ref: ObjectRef[Parcel]) -> None:
         """Wait no more for a background cell; its names are what they were before."""
         for name in [name for name, pending in self._pending.items() if pending.ref == ref]:
-            before = self._pending.pop(name).before
-            if isinstance(before, _Pending):
-                self._pending[name] = before
-            elif before is not _NOTHING:
-                self._shell.user_ns[name] = before
+            self._put(name, self._pending.pop(name).before)
         self._stars.pop(ref, None)
+
+    def _put(self, name: str, what: Any) -> None:
+        """Have a name be a value, nothing, or pending."""
+        if isinstance(what, _Pending):
+            self._pending[name] = what
+        elif what is not _NOTHING:
+            self._shell.user_ns[name] = what

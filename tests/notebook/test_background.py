@@ -85,6 +85,10 @@ def test_what_cannot_be_sent_takes_no_other_name_along(cells: Kernel):
     assert cells.run_ok("len(big), 'localhost' in hosts").text == "(2000000, True)"
     refused = cells.run("latch.locked()")
     assert "_thread.lock objects cannot be sent" in refused.traceback
+    cells.run_ok("%%burrow\nlatch = threading.Lock()\ndone = 1")
+    cells.run_ok("done")
+    refused = cells.run("%%burrow\nlatch.locked()")
+    assert "_thread.lock objects cannot be sent" in refused.traceback
     cells.run_ok("file = 3")
     assert cells.run_ok("file").text == "3"
 
