@@ -46,6 +46,19 @@ def pickler() -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
         dispatch_table = ChainMap({**first, **ours}, *others)  # noqa: RUF012  # as pickle looks for it
 
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, types.FunctionType):
+                return self._function_reduce(value)
+            if not issubclass(type(value), type):
+                return NotImplemented
+            reduced = super().reducer_override(value)
+            if (
+                isinstance(reduced, tuple)
+                and reduced[-1] is cloudpickle.cloudpickle._class_setstate
+            ):  # noqa: SLF001  # has no public name
+                return (*reduced[:-1], _set_class)
+            return reduced
+
     return Pickler
 
 
@@ -110,29 +123,42 @@ def _unpickler() -> Any:
                 state[1]["__globals__"] = {}
             cloudpickle._function_setstate(function, state)  # noqa: SLF001  # as above
 
-        def _class_setstate(self, cls: type, state: Any) -> Any:
-            if self.space.get(cls.__name__) is cls:  # it comes home, and has changed meanwhile
-                return cls
-            return cloudpickle._class_setstate(cls, state)  # noqa: SLF001  # as above
-
     return Unpickler
 
 
-_HOOKS = frozenset({"_make_function", "_function_setstate", "_class_setstate"})
+_HOOKS = frozenset({"_make_function", "_function_setstate"})
 """What cloudpickle's pickles call, and `loads` does otherwise."""
 
 
 def _reduce_cached(cached: Any) -> Any:
     """Reduce a function with `functools.cache`: as itself it is found by its name, or not at all."""
-    found: Any = sys.modules.get(cached.__module__)
-    try:
-        for name in cached.__qualname__.split("."):
-            found = getattr(found, name)
-    except AttributeError:
-        found = None
-    if found is cached and cached.__module__ != "__main__":
+    if cached.__module__ != "__main__" and _is_of(cached.__module__, cached):
         return cached.__qualname__
     return _cache_again, (cached.__wrapped__, *cached.cache_parameters().values())
+
+
+def _set_class(cls: type, state: Any) -> type:
+    """Give a class that was pickled by value what it has, unless it is from here.
+
+    cloudpickle finds a class of this process again, and would give it the attributes that it had
+    when it left, and methods that do not see what has been assigned since.
+    """
+    from cloudpickle import cloudpickle  # noqa: PLC0415  # as above
+
+    if not _is_of("__main__", cls):
+        cloudpickle._class_setstate(cls, state)  # noqa: SLF001  # has no public name
+    return cls
+
+
+def _is_of(module: str, what: Any) -> bool:
+    """Say whether a function or class is what a module has under its name."""
+    found: Any = sys.modules.get(module)
+    try:
+        for name in what.__qualname__.split("."):
+            found = getattr(found, name)
+    except AttributeError:
+        return False
+    return found is what
 
 
 def _cache_again(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001  # as reduced

@@ -323,3 +323,21 @@ def both(x): return scaled(x), Scale().of(x), scaled.cache_parameters()["maxsize
 
     assert before.text == "(10, 10, 10)"
     assert workshop.run_ok("burrow.get(both.remote(5))").text == "(15, 15, 10)"
+
+
+def test_an_instance_that_a_task_returns_leaves_its_class_as_the_notebook_has_it(workshop: Kernel):
+    workshop.run_ok("""
+spice = "salt"
+class Jar:
+    size = 1
+    def look(self): return spice
+@burrow.remote
+def fill(): return Jar()
+""")
+    workshop.run_ok("jars = [fill.remote()]; burrow.wait(jars)")
+
+    workshop.run_ok("Jar.size = 2; spice = 'dill'")
+
+    shown = workshop.run_ok("jar = burrow.get(jars[0]); type(jar) is Jar, jar.size, jar.look()")
+    assert shown.text == "(True, 2, 'dill')"
+    assert workshop.run_ok("Jar().look()").text == "'dill'"
