@@ -116,7 +116,7 @@ class RemoteFunction(Generic[P, T]):
         self._code = self._definition.code_in(backend, run_id)
         self._run_id = run_id
         if backend.session != self._session:
-            check_feasible(backend, self._name, self._options.shape)
+            check_feasible(backend, self._options.name, self._options.shape)
             self._options_id = backend.intern(self._options)
             self._session = backend.session
 

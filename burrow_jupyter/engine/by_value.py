@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from burrow_jupyter.engine import exception_parts, generators, seeds, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pickle import PickleBuffer
 
 _NAMELESS = "<dynamic-code>"
@@ -56,16 +56,24 @@ def pickler(kinds: tuple[type, ...] = ()) -> Any:
     }
     ours |= dict.fromkeys(kinds, generators.reduce)
     first, *others = table.maps  # a map more would cost each look-up a microsecond
-    usual = cloudpickle.Pickler.reducer_override
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
         dispatch_table = ChainMap({**first, **ours}, *others)  # noqa: RUF012  # as pickle looks for it
 
         def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, types.FunctionType):
+                return self._function_reduce(obj)
             if isinstance(obj, BaseException):
                 return exception_parts.reduce(obj)
-            reduced = usual(self, obj)
-            return reduced if reduced is NotImplemented else _with_slots(obj, reduced)
+            if not issubclass(type(obj), type):
+                return NotImplemented
+            reduced = super().reducer_override(obj)
+            if not isinstance(reduced, tuple):
+                return reduced
+            reduced = _with_slots(obj, reduced)
+            if reduced[-1] is cloudpickle.cloudpickle._class_setstate:  # noqa: SLF001  # has no public name
+                return (*reduced[:-1], _set_class)
+            return reduced
 
     return Pickler
 
@@ -149,17 +157,92 @@ def _with_slots(value: Any, reduced: Any) -> Any:
     return reduced
 
 
+def loads(data: bytes, buffers: Iterable[Any], space: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Unpickle what `dumps` has made; functions of a notebook live on in `space`.
+
+    Args:
+        data: the pickle.
+        buffers: those that were kept out of it.
+        space: the globals of such functions from now on; it is not changed.
+
+    Returns:
+        The value, and the globals that the functions have brought along.
+
+    Raises:
+        Exception: whatever unpickling raises.
+    """
+    unpickler = _unpickler()(io.BytesIO(data), buffers=buffers)
+    unpickler.space, unpickler.brought = space, {}
+    outer = {name: space[name] for name in ("__builtins__",) if name in space}
+    try:
+        return unpickler.load(), unpickler.brought
+    finally:
+        space.update(outer)  # cloudpickle sets it in the globals of each function
+
+
+@functools.cache
+def _unpickler() -> Any:
+    """Return the class of unpicklers that give functions other globals than those they came with.
+
+    cloudpickle gives them a dict that nobody else has: what is assigned later they would not see.
+    """
+    from cloudpickle import cloudpickle  # noqa: PLC0415  # as above
+
+    class Unpickler(pickle.Unpickler):
+        space: dict[str, Any]
+        brought: dict[str, Any]
+
+        def find_class(self, module: str, name: str) -> Any:
+            if module == cloudpickle.__name__ and name in _HOOKS:
+                return getattr(self, name)
+            return super().find_class(module, name)
+
+        def _make_function(self, code: Any, globals_: dict[str, Any], *rest: Any) -> Any:
+            ours = globals_.get("__name__") == "__main__"
+            return cloudpickle._make_function(code, self.space if ours else globals_, *rest)  # noqa: SLF001  # as pickles name it
+
+        def _function_setstate(self, function: Any, state: Any) -> None:
+            if function.__globals__ is self.space:
+                self.brought |= state[1]["__globals__"]
+                state[1]["__globals__"] = {}
+            cloudpickle._function_setstate(function, state)  # noqa: SLF001  # as above
+
+    return Unpickler
+
+
+_HOOKS = frozenset({"_make_function", "_function_setstate"})
+"""What cloudpickle's pickles call, and `loads` does otherwise."""
+
+
 def _reduce_cached(cached: Any) -> Any:
     """Reduce a function with `functools.cache`: as itself it is found by its name, or not at all."""
-    found: Any = sys.modules.get(cached.__module__)
-    try:
-        for name in cached.__qualname__.split("."):
-            found = getattr(found, name)
-    except AttributeError:
-        found = None
-    if found is cached and cached.__module__ != "__main__":
+    if cached.__module__ != "__main__" and _is_of(cached.__module__, cached):
         return cached.__qualname__
     return _cache_again, (cached.__wrapped__, *cached.cache_parameters().values())
+
+
+def _set_class(cls: type, state: Any) -> type:
+    """Give a class that was pickled by value what it has, unless it is from here.
+
+    cloudpickle finds a class of this process again, and would give it the attributes that it had
+    when it left, and methods that do not see what has been assigned since.
+    """
+    from cloudpickle import cloudpickle  # noqa: PLC0415  # as above
+
+    if not _is_of("__main__", cls):
+        cloudpickle._class_setstate(cls, state)  # noqa: SLF001  # has no public name
+    return cls
+
+
+def _is_of(module: str, what: Any) -> bool:
+    """Say whether a function or class is what a module has under its name."""
+    found: Any = sys.modules.get(module)
+    try:
+        for name in what.__qualname__.split("."):
+            found = getattr(found, name)
+    except AttributeError:
+        return False
+    return found is what
 
 
 def _cache_again(function: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001  # as reduced

@@ -10,14 +10,17 @@ import ast
 import functools
 import linecache
 import os
-from typing import TYPE_CHECKING
+import types
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Source = tuple[str, str, str]
 """File name as in the code object, text, and how people know it ("Cell In[3]"; "" if nobody)."""
 
+FUNCTIONS_MAX = 200
+"""Most functions that are looked at for one."""
 SOURCE_MAX_CHARS = 100_000
 """A cell longer than this is sent without its text."""
 
@@ -78,6 +81,53 @@ def arrived(source: Source) -> None:
         labels[filename] = label  # the same cell, run again
 
 
+def functions(target: Any) -> Iterator[types.FunctionType]:
+    """Yield what is sent and the functions of the notebook that it uses, at most `FUNCTIONS_MAX`."""
+    pending: list[Any] = [target]
+    seen: set[int] = set()
+    while pending and len(seen) < FUNCTIONS_MAX:
+        item = pending.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, type):
+            if item.__module__ == "__main__" or item is target:
+                pending.extend(vars(item).values())
+                pending.extend(item.__bases__)
+            continue
+        inner = _inside(item)
+        if inner is not item:
+            pending.append(inner)
+        elif isinstance(item, property):
+            pending.extend(f for f in (item.fget, item.fset) if f is not None)
+        elif isinstance(item, types.FunctionType):
+            if item is not target and item.__module__ != "__main__":
+                continue
+            yield item
+            names = dict.fromkeys(names_in(item.__code__))
+            pending.extend(item.__globals__[n] for n in names if n in item.__globals__)
+            pending.extend(cell.cell_contents for cell in item.__closure__ or () if _is_full(cell))
+        elif type(item).__module__ == "__main__":
+            pending.append(type(item))
+
+
+def _inside(item: Any) -> Any:
+    """Return the function or class that something stands for, such as a remote function; or itself."""
+    try:
+        inner = getattr(item, "__wrapped__", None) or getattr(item, "__func__", None)
+    except Exception:  # noqa: BLE001  # a user's __getattr__ may do anything
+        return item
+    return inner or (item.func if isinstance(item, functools.partial) else item)
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """Yield the names that a function, or a function in it, may look up as globals."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names_in(constant)
+
+
 def definition_of(cls: type) -> str:
     """Return what a cell says of a class, in a form that is the same for the same definition.
 
@@ -96,3 +146,10 @@ def definition_of(cls: type) -> str:
                 node.decorator_list = []
                 return ast.dump(node)
     return ""
+
+
+def _is_full(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False

@@ -19,7 +19,7 @@ import types
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from burrow_jupyter.engine import by_value
+from burrow_jupyter.engine import by_value, sources
 from burrow_jupyter.engine.errors import label_of, repr_of
 
 if TYPE_CHECKING:
@@ -116,14 +116,6 @@ def _error_of(value: UserValue, deadline: float) -> BaseException | None:
 # ---- the parts of a value ------------------------------------------------------------
 
 
-def _names_used(code: types.CodeType) -> Iterator[str]:
-    """Yield the names that a function, or a function in it, may look up as globals."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names_used(constant)
-
-
 def _goes_by_value(value: UserValue) -> bool:
     """Say whether a function or class is sent with its insides, not by its name."""
     from cloudpickle import cloudpickle  # noqa: PLC0415  # as above
@@ -140,7 +132,7 @@ def _parts_of_function(function: types.FunctionType) -> Iterator[_Part]:
             yield _Part(f" -> {name}", cell.cell_contents)
         except ValueError:  # not filled yet
             continue
-    for name in dict.fromkeys(_names_used(code)):
+    for name in dict.fromkeys(sources.names_in(code)):
         if name in function.__globals__:
             yield _Part(f" -> {name}", function.__globals__[name])
     names = code.co_varnames[: code.co_argcount]

@@ -1,223 +1,70 @@
 """`%%burrow`: a cell that runs as a task, while the notebook goes on.
 
 The cell gets the names that it uses as they are now, and gives those that it assigns. A
-later cell that uses one of these waits for it, and only then; another background cell that
-uses one takes it from task to task, and nobody waits. In a notebook exported as a script there
-are no later cells that could wait: there the script does, where the cell was.
+later cell that uses one of these, or a function that does, waits for it, and only then; another
+background cell that uses one takes it from task to task, and nobody waits. What the notebook had
+under such a name is kept aside until it is known whether the cell has assigned it. In a notebook
+exported as a script there are no later cells that could wait: there the script does, where the
+cell was.
 
 `%%burrow --all` is for what prepares the workers, and gives no names: see `everywhere`.
 """
 
 from __future__ import annotations
+import __future__
 
 import argparse
 import ast
 import builtins
 import functools
-import inspect
-import pickle
+import json
 import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from IPython.core.error import InputRejected, UsageError
-from IPython.core.inputtransformer2 import TransformerManager
 from IPython.display import display
 
-from burrow_jupyter.api.calls import get
+from burrow_jupyter.api import context
+from burrow_jupyter.api.calls import get, wait
 from burrow_jupyter.api.remote import remote
-from burrow_jupyter.engine import by_value, sources, unpicklable
+from burrow_jupyter.engine import sources
+from burrow_jupyter.notebook import names as names_of
+from burrow_jupyter.notebook.bundles import Bundle, Deleted, Unsent
+from burrow_jupyter.notebook.cell_task import Cell, run_cell
 
 if TYPE_CHECKING:
-    import types
+    from collections.abc import Iterable
 
     from IPython.core.interactiveshell import InteractiveShell
 
     from burrow_jupyter.api.refs import ObjectRef
+    from burrow_jupyter.notebook.bundles import Parcel
     from burrow_jupyter.notebook.everywhere import Everywhere
 
-
-_TEXT_TAKERS = ("run_line_magic", "run_cell_magic", "system", "getoutput")
-"""Methods of the shell into whose texts it inserts values."""
-_INSERTED = re.compile(r"\{([^{}]+)\}|\$(\w+)")
-_TAKE_CODE = {"time": True, "prun": True, "capture": True, "timeit": False, "memit": False}
-"""Magics that run Python, and whether what that assigns stays."""
-
-
-class Names(ast.NodeVisitor):
-    """The names that code uses from outside, and those that it assigns."""
-
-    def __init__(self, tree: ast.AST) -> None:
-        """Look at a cell; what functions in it assign stays in them."""
-        self.used: set[str] = set()
-        self.assigned: dict[str, None] = {}
-        self._inside = 0
-        self.visit(tree)
-
-    def visit_Name(self, node: ast.Name) -> None:  # the base class's naming
-        """A name is read or written."""
-        if isinstance(node.ctx, ast.Load):
-            self.used.add(node.id)
-        elif not self._inside:
-            self.assigned[node.id] = None
-
-    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> None:  # as above
-        """A module, or something of it, gets a name."""
-        if not self._inside:
-            for alias in node.names:
-                self.assigned[(alias.asname or alias.name).split(".")[0]] = None
-
-    visit_ImportFrom = visit_Import  # noqa: N815  # as above
-
-    def visit_Call(self, node: ast.Call) -> None:  # as above
-        """What IPython makes of magics and `!` has names in its texts, and perhaps code."""
-        self.generic_visit(node)
-        texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
-        if not (isinstance(node.func, ast.Attribute) and node.func.attr in _TEXT_TAKERS and texts):
-            return
-        self._inside += 1
-        for inserted in _INSERTED.findall(" ".join(map(str, texts[:2]))):  # not in a cell's body
-            self._visit_code("".join(inserted))
-        self._inside -= 1
-        magic, code = texts[0], str(texts[-1])
-        if not node.func.attr.startswith("run_") or magic not in _TAKE_CODE:
-            return
-        if magic == "capture" and str(texts[1]).isidentifier():
-            self.assigned[str(texts[1])] = None
-        self._inside += not _TAKE_CODE[magic]
-        while code and not self._visit_code(code):  # options come first
-            code = code.partition(" ")[2]
-        self._inside -= not _TAKE_CODE[magic]
-
-    def _visit_code(self, code: str) -> bool:
-        """Look at code that stands in a text; say whether it is some."""
-        try:
-            tree = ast.parse(TransformerManager().transform_cell(code.lstrip()))
-        except (SyntaxError, ValueError):
-            return False
-        self.visit(tree)
-        return True
-
-    def _visit_scope(self, node: Any) -> None:
-        if not self._inside:
-            self.assigned[node.name] = None
-        self._inside += 1
-        self.generic_visit(node)
-        self._inside -= 1
-
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _visit_scope  # noqa: N815  # as above
-
-    def _visit_nameless(self, node: Any) -> None:
-        self._inside += 1
-        self.generic_visit(node)
-        self._inside -= 1
-
-    visit_Lambda = visit_ListComp = visit_SetComp = visit_DictComp = _visit_nameless  # noqa: N815  # as above
-    visit_GeneratorExp = _visit_nameless  # noqa: N815  # as above
+_RESULTS = re.compile(r"_{1,3}|_\d+|_i{1,3}|_i\d+|In|Out|_[dio]h")
+"""Names under which IPython keeps what cells were and have shown. Cells use them; none waits for
+a `_` that a loop has assigned."""
+_FUTURES = functools.reduce(
+    int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+)
+_NOTHING: Any = object()
+"""In place of a value that is not there."""
 
 
-class Assigned(dict[str, Any]):
-    """What a background cell has assigned. What of it cannot be sent takes nothing along."""
+class _Pending(NamedTuple):
+    """A name that a background cell is to assign."""
 
-    def __repr__(self) -> str:
-        return ", ".join(self)
-
-    def __reduce__(self) -> Any:
-        together: list[Any] = []
-        try:
-            return _assigned, (by_value.dumps(dict(self), together.append), together)
-        except Exception:  # noqa: BLE001  # whatever the user's objects raise: each by itself then
-            sent = []
-            for name, value in self.items():
-                apart: list[Any] = []
-                try:
-                    sent.append((by_value.dumps({name: value}, apart.append), apart))
-                except Exception as error:  # noqa: BLE001  # as above
-                    why = unpicklable.explain(error, value, name)
-                    sent.append((by_value.dumps({name: Unsent(why)}), []))
-            return _assigned, tuple(part for parts in sent for part in parts)
-
-
-class Unsent(NamedTuple):
-    """In place of a value that cannot be sent."""
-
-    why: str
-
-
-def _assigned(*parts: Any) -> Assigned:
-    """Return what was assigned; `parts` are pickles, each with its buffers behind it."""
-    found = Assigned()
-    for data, buffers in zip(parts[::2], parts[1::2], strict=True):
-        found.update(pickle.loads(data, buffers=buffers))  # noqa: S301  # only drivers and workers come here
-    return found
-
-
-def _run_cell(
-    source: str,
-    filename: str,
-    label: str,
-    given: dict[str, Any],
-    assigned: list[str],
-    *others: dict[str, Any],
-) -> Assigned:
-    """Run a cell's code, on a worker; return what it has assigned."""
-    sources.register(filename, source, label)
-    space: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
-    for other in others:
-        space.update(other)
-    space.update(given)
-    if "get_ipython" in source:  # as magics and `!` are written in Python
-        space["get_ipython"] = functools.partial(_shell, space)
-    tree = ast.parse(source, filename)
-    unsent = {name: value for name, value in space.items() if isinstance(value, Unsent)}
-    for name in Names(tree).used & unsent.keys():
-        raise TypeError(unsent[name].why)
-    last = tree.body[-1] if tree.body else None
-    if isinstance(last, ast.Expr):
-        tree.body.pop()
-    _execute(compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), space)
-    if isinstance(last, ast.Expr):
-        code = compile(ast.Expression(last.value), filename, "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        value = _execute(code, space)
-        if value is not None and not source.rstrip().endswith(";"):
-            _show(value)
-    return Assigned((name, space[name]) for name in assigned if name in space)
-
-
-def _execute(code: types.CodeType, space: dict[str, Any]) -> Any:
-    """Run code of a cell, which may await at its top level; return what an expression is."""
-    found = eval(code, space)  # noqa: S307  # the user's cell
-    if not code.co_flags & inspect.CO_COROUTINE:
-        return found
-    import asyncio  # noqa: PLC0415  # 30 ms, paid by those who use it
-
-    return asyncio.run(found)
-
-
-def _show(value: Any) -> None:
-    """Show the last expression as a cell does."""
-    if any(name.startswith(("_repr_", "_ipython_display_")) for name in dir(type(value))):
-        display(value)
-    else:
-        print(repr(value))  # noqa: T201  # as a cell shows it
-
-
-_shells: list[Any] = []
-
-
-def _shell(space: dict[str, Any]) -> Any:
-    """Return a shell that has the names of a cell, for its magics: 0.3 s, once in a worker."""
-    from IPython.core.interactiveshell import InteractiveShell  # noqa: PLC0415  # for those who use it
-    from traitlets.config import Config  # noqa: PLC0415  # as above
-
-    if not _shells:
-        main, hook = sys.modules["__main__"], sys.displayhook
-        config = Config(HistoryManager={"enabled": False})
-        _shells.append(InteractiveShell(config=config))
-        sys.modules["__main__"], sys.displayhook = main, hook
-    _shells[0].user_ns = space
-    return _shells[0]
+    ref: ObjectRef[Parcel]
+    number: int
+    """How many background cells were before this one."""
+    before: Any
+    """What else the name is, should the cell not assign it: a value, `_NOTHING`, or pending."""
+    certain: bool
+    """The cell assigns it, unless it fails."""
+    later: frozenset[str]
+    """The globals that functions of that cell read."""
 
 
 def _is_background(tree: ast.AST) -> bool:
@@ -236,8 +83,27 @@ def _is_background(tree: ast.AST) -> bool:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        msg = f"%%burrow: {message}. Options: --name NAME, --cpus N, --gpus N, or --all alone"
+        msg = (
+            f"%%burrow: {message}. Options: --name NAME, --cpus N, --gpus N, "
+            "--resources NAME=N,..., or --all alone"
+        )
         raise UsageError(msg)
+
+
+def _resources(text: str) -> dict[str, float]:
+    """Read `disk=1,net=2`, or the same in JSON.
+
+    Raises:
+        argparse.ArgumentTypeError: it is neither.
+    """
+    try:
+        if text.lstrip().startswith("{"):
+            return {name: float(number) for name, number in json.loads(text).items()}
+        pairs = (pair.split("=") for pair in text.split(","))
+        return {name.strip(): float(number) for name, number in pairs}
+    except (TypeError, ValueError):
+        msg = f"{text!r} is not of the form disk=1,net=2"
+        raise argparse.ArgumentTypeError(msg) from None
 
 
 class Background:
@@ -250,14 +116,18 @@ class Background:
         """
         self._shell = shell
         self._everywhere = everywhere
-        self._pending: dict[str, ObjectRef[dict[str, Any]]] = {}
+        self._pending: dict[str, _Pending] = {}
         self._unsent: dict[str, Unsent] = {}
+        self._stars: dict[ObjectRef[Parcel], dict[str, None]] = {}
+        """The cells that assign more names than is known, and those that are."""
+        self._count = 0
         self._is_cell = False
         """Whether what runs is a background cell, and not code that calls the magic."""
         parser = self._parser = _Parser(prog="%%burrow", add_help=False)
         parser.add_argument("--name", default="")
         parser.add_argument("--cpus", dest="num_cpus", type=float)
         parser.add_argument("--gpus", dest="num_gpus", type=float)
+        parser.add_argument("--resources", type=_resources)
         parser.add_argument("--all", action="store_true")
 
     def hook(self) -> None:
@@ -278,7 +148,7 @@ class Background:
         With `--all`, wait until each worker that is free has run it.
 
         Raises:
-            UsageError: a wrong option.
+            UsageError: a wrong option, or the burrow has ended that was to make what it uses.
             RayTaskError: what a cell for all workers has raised in one.
             SyntaxError: of the cell.
             TypeError: the cell uses something that cannot be sent to a worker.
@@ -293,80 +163,238 @@ class Background:
         options.setdefault("name", label)
         source = self._shell.transform_cell(cell)
         filename = self._shell.compile.cache(source, number)
-        names = Names(ast.parse(source, filename))
+        names = names_of.of_cell(ast.parse(source, filename), filename)
+        task = Cell(
+            source, filename, f"Cell {label}", getattr(self._shell.compile, "flags", 0) & _FUTURES
+        )
         if everywhere:
-            for name in sorted(names.used & self._pending.keys()):
-                self._bring(name)
-        space, hidden = self._shell.user_ns, self._shell.user_ns_hidden
-        used = {
-            name: space[name]
-            for name in sorted(names.used)
-            if name in space and name not in self._pending and name not in hidden
-        }
-        if everywhere:
-            function = functools.partial(_run_cell, source, filename, f"Cell {label}", used, [])
+            self._wait_for(names.used)
+            function = functools.partial(run_cell, task, self._given(names, names.used))
             print(self._everywhere.run(function, label, source))  # noqa: T201  # the cell's output
             return
-        others = list({self._pending[n]: None for n in sorted(names.used) if n in self._pending})
-        task = remote(**options)(_run_cell)
-        ref: ObjectRef[dict[str, Any]] = task.remote(
-            source, filename, f"Cell {label}", used, list(names.assigned), *others
+        self._settle()
+        self._forget_failed(names.used & names.assigned.keys())
+        reached = self._reached(names.used)
+        self._forget_ended(reached)
+        reason = self._unsent_of(reached)
+        if reason:
+            raise TypeError(reason)
+        takes = self._takes(reached)
+        task = task._replace(
+            assigned=list(names.assigned), stars=names.stars, wanted=list(takes.values())
         )
-        if not self._is_cell:
-            for name, value in get(ref).items():
-                if isinstance(value, Unsent):
-                    print(value.why, file=sys.stderr)  # noqa: T201  # a script goes on without it
-                else:
-                    space[name] = value
-            return
+        # A cell is not repeated when its worker dies in it: it may have done things by then.
+        submit: Any = remote(max_retries=0, **options)(run_cell).remote
+        ref: ObjectRef[Parcel] = submit(task, self._given(names, reached), *takes)
+        if self._is_cell:
+            self._expect(ref, names)
+            display(ref)
+        else:
+            for unsent in self._take(get(ref), None).values():
+                print(unsent.why, file=sys.stderr)  # noqa: T201  # a script goes on without it
+
+    # ---- what a background cell gets -----------------------------------------------------
+
+    def _reached(self, used: Iterable[str], *, through: bool = True) -> set[str]:
+        """Return these names, and those that the functions read that they stand for.
+
+        Args:
+            used: the names.
+            through: look also at functions that background cells are to make.
+        """
+        space = self._shell.user_ns
+        found: set[str] = set()
+        names = list(used)
+        while names:
+            name = names.pop()
+            if name in found:
+                continue
+            found.add(name)
+            if name in self._pending:
+                names += self._pending[name].later if through else ()
+            elif name in space:
+                for function in sources.functions(space[name]):
+                    if function.__globals__ is space:
+                        names += names_of.of_function(function.__code__)
+        return found
+
+    def _takes(self, names: set[str]) -> dict[ObjectRef[Parcel], list[str]]:
+        """Return what is wanted of which background cells, the oldest of these first."""
+        numbers: dict[ObjectRef[Parcel], int] = {}
+        takes: dict[ObjectRef[Parcel], list[str]] = {}
+        for name in sorted(names):
+            at: Any = self._pending.get(name)
+            while isinstance(at, _Pending):
+                numbers[at.ref] = at.number
+                takes.setdefault(at.ref, []).append(name)
+                at = None if at.certain else at.before
+        ordered = {ref: takes[ref] for ref in sorted(takes, key=numbers.__getitem__)}
+        unknown = sorted(self._unknown(names)) if self._stars else []
+        return ordered | {ref: takes.get(ref, []) + unknown for ref in self._stars if unknown}
+
+    def _unknown(self, names: set[str]) -> set[str]:
+        """Return the names that only an `import *` could have given."""
+        known = {*self._pending, *self._shell.user_ns, *vars(builtins)}
+        return names - known
+
+    def _given(self, names: names_of.Names, reached: Iterable[str]) -> Bundle:
+        """Return the values that the notebook has of these names."""
+        space, hidden = self._shell.user_ns, self._shell.user_ns_hidden
+        given = Bundle()
+        for name in sorted(reached):
+            at: Any = self._pending.get(name, space.get(name, _NOTHING))
+            while isinstance(at, _Pending):
+                at = _NOTHING if at.certain else at.before
+            if at is not _NOTHING and (name not in hidden or _RESULTS.fullmatch(name)):
+                given[name] = at
+        given.needed = names.used & space.keys() - self._pending.keys()
+        return given
+
+    def _forget_failed(self, names: Iterable[str]) -> None:
+        """Forget cells that have failed, of a cell that assigns such names anew, perhaps the same."""
+        for name in names:
+            if name not in self._pending:
+                continue
+            ref = self._pending[name].ref
+            if wait([ref], timeout=0)[0]:
+                try:
+                    get(ref)
+                except Exception:  # noqa: BLE001  # it was told under its cell
+                    self._restore(ref)
+
+    def _forget_ended(self, used: set[str]) -> None:
+        """Forget what was to be made by a burrow that has ended since."""
+        session = context.backend().session
+
+        def of_this(at: Any) -> Any:
+            if not isinstance(at, _Pending):
+                return at
+            before = of_this(at.before)
+            return at._replace(before=before) if at.ref.session == session else before
+
+        self._stars = {ref: names for ref, names in self._stars.items() if ref.session == session}
+        ended = [name for name, at in self._pending.items() if at.ref.session != session]
+        for name in list(self._pending):
+            self._put(name, of_this(self._pending.pop(name)))
+        for name in sorted(used.intersection(ended)):
+            msg = f"the burrow has ended that was to make {name}: run the cell that makes it again"
+            raise UsageError(msg)
+
+    # ---- what it gives -------------------------------------------------------------------
+
+    def _expect(self, ref: ObjectRef[Parcel], names: names_of.Names) -> None:
+        """Have cells wait for what a background cell assigns."""
+        self._count += 1
+        if names.stars:
+            self._stars[ref] = names.assigned
         for name in names.assigned:
-            self._pending[name] = ref
-            space.pop(name, None)
-        display(ref)
+            if _RESULTS.fullmatch(name):
+                continue
+            before = self._pending.get(name) or self._shell.user_ns.pop(name, _NOTHING)
+            if isinstance(before, _Pending) and isinstance(before.before, _Pending):
+                # Two results of a name are kept at most, however often its cell runs.
+                before = before._replace(before=before.before.before)
+            certain = name in names.certain
+            self._pending[name] = _Pending(ref, self._count, before, certain, names.later)
+            self._unsent.pop(name, None)
 
-    # ---- waiting -----------------------------------------------------------------------
-
-    def visit(self, tree: ast.AST) -> ast.AST:
-        """Before a cell runs: wait for what it uses, forget what it assigns anew.
+    def visit(self, tree: ast.Module) -> ast.Module:
+        """Before a cell runs: wait for what it uses.
 
         Raises:
             InputRejected: a background cell has failed whose names this one uses, or could not
                 send one of them.
         """
         self._is_cell = _is_background(tree)
-        if self._is_cell or not (self._pending or self._unsent):
+        self._settle()
+        if self._is_cell or not (self._pending or self._unsent or self._stars):
             return tree  # a background cell's magic reads the names, as late as it can
-        names = Names(tree)
-        for name in list(self._pending):
-            if name in names.used:
-                self._bring(name)
-            elif name in names.assigned:
-                self._pending.pop(name, None)
-        for name in names.assigned.keys() | names.used:
-            unsent = self._unsent.pop(name, None)
-            if unsent is not None and name in names.used:
-                raise InputRejected(unsent.why)
+        try:
+            names = names_of.of_cell(tree)
+        except (SyntaxError, ValueError, RecursionError):
+            return tree  # told when it is compiled
+        unsent = self._unsent_of(self._wait_for(names.used))
+        if unsent:
+            raise InputRejected(unsent)
         return tree
 
-    def _bring(self, name: str) -> None:
-        ref = self._pending.get(name)
-        if ref is None:
-            return
-        mine = [other for other, theirs in self._pending.items() if theirs == ref]
+    def _unsent_of(self, names: set[str]) -> str:
+        """Return why one of these names could not be sent, once; "" if all could."""
+        for name in sorted(names & self._unsent.keys()):
+            return self._unsent.pop(name).why
+        return ""
+
+    def _settle(self) -> None:
+        """Wait no more for names that something has assigned since."""
+        for waited in (self._pending, self._unsent):
+            for name in waited.keys() & self._shell.user_ns.keys():
+                del waited[name]
+
+    def _wait_for(self, used: Iterable[str]) -> set[str]:
+        """Wait for these names and for what the functions read that they stand for; return all."""
+        while True:
+            reached = self._reached(used, through=False)
+            refs = [self._pending[name].ref for name in sorted(reached & self._pending.keys())]
+            if not refs and self._stars and self._unknown(reached):
+                refs = list(self._stars)
+            if not refs:
+                return reached
+            self._bring(refs[0], reached)
+
+    def _bring(self, ref: ObjectRef[Parcel], used: set[str]) -> None:
+        """Wait for a background cell and take what it has assigned."""
+        mine = [name for name, pending in self._pending.items() if pending.ref == ref]
+        wanted = ", ".join(sorted(used & set(mine))) or "names"
         try:
-            values = get(ref)
+            parcel = get(ref)
+            known = self._stars.get(ref)
+            if known is not None:
+                space = self._shell.user_ns
+                mine += set(parcel.names) - known.keys() - self._pending.keys() - space.keys()
+            self._restore(ref)
+            self._unsent |= self._take(parcel, mine)
         except KeyboardInterrupt:
-            msg = f"stopped waiting for {name}, which a background cell makes"
+            msg = f"stopped waiting for {wanted}, which a background cell makes"
             raise InputRejected(msg) from None
         except BaseException as error:  # noqa: BLE001  # of the user's cell
-            for other in mine:
-                del self._pending[other]
-            msg = f"the background cell that was to make {name} has failed: {error}"
+            self._restore(ref)
+            msg = f"the background cell that was to make {wanted} has failed: {error}"
             raise InputRejected(msg) from None
-        for other in mine:
-            del self._pending[other]
-            value = values.get(other)
-            if isinstance(value, Unsent):
-                self._unsent[other] = value
-            elif other in values:
-                self._shell.user_ns[other] = value
+
+    def _take(self, parcel: Parcel, names: Iterable[str] | None) -> dict[str, Unsent]:
+        """Put what a background cell has given in the place of what was pending.
+
+        Args:
+            parcel: what it has given.
+            names: those that are to be taken; `None`: all.
+
+        Returns:
+            What it could not send.
+        """
+        space = self._shell.user_ns
+        values, of_functions = parcel.open(space)
+        if names is not None:
+            values = {name: values[name] for name in names if name in values}
+        for name, value in values.items():
+            self._pending.pop(name, None)
+            if isinstance(value, (Deleted, Unsent)):
+                space.pop(name, None)
+            else:
+                space[name] = value
+        for name, value in of_functions.items():
+            if name not in self._pending and name not in values:
+                space.setdefault(name, value)
+        return {name: value for name, value in values.items() if isinstance(value, Unsent)}
+
+    def _restore(self, ref: ObjectRef[Parcel]) -> None:
+        """Wait no more for a background cell; its names are what they were before."""
+        for name in [name for name, pending in self._pending.items() if pending.ref == ref]:
+            self._put(name, self._pending.pop(name).before)
+        self._stars.pop(ref, None)
+
+    def _put(self, name: str, what: Any) -> None:
+        """Have a name be a value, nothing, or pending."""
+        if isinstance(what, _Pending):
+            self._pending[name] = what
+        elif what is not _NOTHING:
+            self._shell.user_ns[name] = what

@@ -41,7 +41,7 @@ HELP = """\
 %burrow help       this list
 
 %%burrow           runs the cell as a task; later cells wait only for the names they use.
-                   Options: --name NAME, --cpus N, --gpus N
+                   Options: --name NAME, --cpus N, --gpus N, --resources disk=1
 %%burrow --all     runs the cell once in every worker process, for imports, environment variables
                    and settings: now in those that are free, first in those that start later.
                    Its names stay in it; actors that live already do not run it."""

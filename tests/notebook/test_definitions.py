@@ -604,3 +604,21 @@ def test_instances_of_classes_with_slots_come_back_and_have_only_these(cells: Ke
             "[type(thing).__name__ for thing in things if hasattr(thing, '__dict__')]"
         )
         assert run.text == "['Level']"
+
+
+def test_an_instance_that_a_task_returns_leaves_its_class_as_the_notebook_has_it(workshop: Kernel):
+    workshop.run_ok("""
+spice = "salt"
+class Jar:
+    size = 1
+    def look(self): return spice
+@burrow.remote
+def fill(): return Jar()
+""")
+    workshop.run_ok("jars = [fill.remote()]; burrow.wait(jars)")
+
+    workshop.run_ok("Jar.size = 2; spice = 'dill'")
+
+    shown = workshop.run_ok("jar = burrow.get(jars[0]); type(jar) is Jar, jar.size, jar.look()")
+    assert shown.text == "(True, 2, 'dill')"
+    assert workshop.run_ok("Jar().look()").text == "'dill'"
