@@ -33,6 +33,7 @@ from burrow_jupyter.engine import sources
 from burrow_jupyter.notebook import names as names_of
 from burrow_jupyter.notebook.bundles import Bundle, Deleted, Unsent
 from burrow_jupyter.notebook.cell_task import Cell, run_cell
+from burrow_jupyter.notebook.runs import cells_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -154,7 +155,7 @@ class Background:
             TypeError: the cell uses something that cannot be sent to a worker.
         """
         given = vars(self._parser.parse_args(shlex.split(line)))
-        number = len(self._shell.user_ns.get("In", "x")) - 1
+        number = cells_so_far(self._shell)
         everywhere = given.pop("all")
         options = {key: value for key, value in given.items() if value not in (None, "")}
         if everywhere and options:

@@ -85,6 +85,14 @@ class Run:
         return bool(self.cell_id or self.parent.get("content", {}).get("allow_stdin", True))
 
 
+def cells_so_far(shell: InteractiveShell) -> int:
+    """Return the number of the cell that runs, or was the last to."""
+    history: Any = shell.history_manager
+    # The list of inputs, since the counter is ahead of it in some versions of IPython. Not by the
+    # name `In`, which may be a user's by now.
+    return len(history.input_hist_parsed) - 1
+
+
 class Runs:
     """The runs of one shell."""
 
@@ -135,9 +143,7 @@ class Runs:
     def _begin(self, info: Any) -> None:
         if _cells_on_stack() > 1 and self._active:
             return  # another one runs it, and what it launches is of that one's run
-        # The list of inputs, since the counter is ahead of it in some versions of IPython.
-        # It does not have a cell yet that is about to run.
-        number = len(self._shell.user_ns.get("In", "")) - (info is None)
+        number = cells_so_far(self._shell) + (info is not None)
         run = Run(self._parent(), number)
         self._var.set(run)
         self._active[run.message_id] = run

@@ -354,6 +354,16 @@ def test_runs_have_the_numbers_of_their_cells(kernel: Kernel):
         assert run.stdout == f"{run.reply['content']['execution_count']}\n"
 
 
+def test_a_variable_of_the_users_called_in_disturbs_no_cell(kernel: Kernel):
+    kernel.run_ok("%load_ext burrow\nimport burrow\n@burrow.remote\ndef f(): pass")
+    kernel.run_ok("class In: pass")
+
+    run = kernel.run_ok("burrow.get(f.remote())")
+
+    rows = kernel.run_ok("[row['name'] for row in burrow.tasks(run='In[3]')]")
+    assert (run.stderr, rows.text) == ("", "['f']")
+
+
 def test_progress_bars_of_tasks_are_a_line_each(cells: Kernel):
     cells.run_ok(
         "from tqdm import tqdm\n"
