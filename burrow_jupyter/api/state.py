@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,8 +13,11 @@ from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.actors import ActorHandle, own_handle
 from burrow_jupyter.api.ids import ActorID, JobID, NodeID, TaskID, WorkerID
 from burrow_jupyter.core import resources
-from burrow_jupyter.core.ids import parse_short
+from burrow_jupyter.core.ids import parse_short, short
 from burrow_jupyter.engine import current
+
+if TYPE_CHECKING:
+    from burrow_jupyter.backends.protocol import Backend
 
 
 def cluster_resources() -> dict[str, float]:
@@ -98,11 +102,29 @@ def tasks(*, run: int | str = 0) -> Rows:
     """Return the tasks that have not ended and the last that have.
 
     Args:
-        run: only those of this run, as the column `run` names it.
+        run: only those that this cell has launched, by its number or as in `"In[3]"`; or those of
+            the run with this id, as the column `run` has it.
+
+    Raises:
+        ValueError: no run is called so; one is that has launched a task.
     """
-    run_id = parse_short(run) if isinstance(run, str) and run else checks.whole("run", run or 0)
-    rows = context.backend().ask("tasks", run_id)
+    backend = context.backend()
+    rows = backend.ask("tasks")
+    if run or isinstance(run, float):
+        wanted = _runs_called(backend, run)
+        rows = [row for row in rows if row["run"] in wanted]
     return Rows(rows, ("id", "name", "state", "worker", "attempt", "error"))
+
+
+def _runs_called(backend: Backend, run: int | str) -> list[str]:
+    name = run if isinstance(run, str) else f"In[{checks.whole('run', run)}]"
+    with contextlib.suppress(ValueError):
+        return [short(parse_short(name))]
+    found: list[str] = backend.ask("runs called", name)
+    if not found:
+        msg = f"no run is called {name}: a cell that has launched a task is called as in In[3]"
+        raise ValueError(msg)
+    return found
 
 
 def actors() -> Rows:

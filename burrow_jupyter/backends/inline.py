@@ -861,6 +861,7 @@ class InlineBackend:
             "count tasks": self._count_tasks,
             "describe actors": self._describe_actors,
             "describe runs": self._ledger.runs,
+            "runs called": self._ledger.runs_called,
             "tasks": self._ledger.tasks,
             "actors": self._tell_actors,
             "objects": self._tell_objects,

@@ -103,11 +103,15 @@ class Ledger:
                 run.ended[state] += 1
                 run.worked_s += now - (row.started_at or now)
 
-    def tasks(self, run_id: int = 0) -> list[dict[str, Any]]:
+    def runs_called(self, label: str) -> list[str]:
+        """Return the ids of runs of this name, as rows show them."""
+        return [run_id for run_id, run in self._runs.items() if run.label == label]
+
+    def tasks(self) -> list[dict[str, Any]]:
         """Return the calls that have ended, then those that run."""
         with self._lock:
             rows = [*self._ended.values(), *self._live.values()]
-        return [asdict(row) for row in rows if not run_id or row.run == short(run_id)]
+        return [asdict(row) for row in rows]
 
     def task(self, task_id: int) -> dict[str, Any] | None:
         """Return the row of one call, `None` of one that is forgotten."""

@@ -136,5 +136,5 @@ def test_calls_of_one_run_are_listed_by_the_name_that_their_rows_have():
 
     assert burrow.tasks(run="12.5") == []
     assert burrow.tasks(run="") == burrow.tasks()
-    with pytest.raises(ValueError, match="id"):
+    with pytest.raises(ValueError, match="no run is called x"):
         burrow.tasks(run="x")

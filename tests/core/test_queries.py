@@ -41,11 +41,13 @@ def test_a_task_is_followed_from_waiting_to_its_end(one):
 
 def test_tasks_of_one_run_are_told_apart(two, driver):
     runs = [driver.new_id() for _ in range(2)]
-    driver.say(*(messages.DefineRun(run, "[1]") for run in runs))
+    driver.say(*(messages.DefineRun(run, f"[{at}]") for at, run in enumerate(runs)))
     for run in runs:
         driver.submit("f", run=run)
 
-    assert [row["run"] for row in driver.ask("tasks", runs[0])] == [short(runs[0])]
+    assert [row["run"] for row in driver.ask("tasks")] == [short(run) for run in runs]
+    assert driver.ask("runs called", "[1]") == [short(runs[1])]
+    assert driver.ask("runs called", "[2]") == []
     assert driver.ask("unfinished in run", runs[0]) == 1
 
 

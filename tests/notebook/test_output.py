@@ -96,7 +96,7 @@ from concurrent.futures import ThreadPoolExecutor
 def speak(path, text, done):
     while not os.path.exists(path):
         time.sleep(0.005)
-    print(text)
+    print(text + chr(10), end="")  # in one piece: the call beside it may end just now
     burrow.get(say.remote(f"a task of {text}"))
     Path(done).touch()
 
@@ -352,6 +352,20 @@ def test_runs_have_the_numbers_of_their_cells(kernel: Kernel):
             "print(wire(get_ipython()).runs.current().number)"
         )
         assert run.stdout == f"{run.reply['content']['execution_count']}\n"
+
+
+def test_the_tasks_of_a_cell_are_listed_by_its_number_or_name(kernel: Kernel):
+    kernel.run_ok(
+        "%load_ext burrow\nimport burrow\n@burrow.remote\ndef f(): pass\n"
+        "@burrow.remote\ndef g(): burrow.get(f.remote())"
+    )
+    kernel.run_ok("burrow.get(g.remote())")
+    kernel.run_ok("burrow.get(f.remote())")
+
+    for run in ("2", "'In[2]'"):
+        rows = f"sorted(row['name'] for row in burrow.tasks(run={run}))"
+        assert kernel.run_ok(rows).text == "['f', 'g']"
+    assert "no run is called In[1]" in kernel.run("burrow.tasks(run=1)").traceback
 
 
 def test_a_variable_of_the_users_called_in_disturbs_no_cell(kernel: Kernel):

@@ -375,7 +375,11 @@ def _label(state: State, actor: ActorRecord) -> str:
     return run.label if run is not None else ""
 
 
-def _tasks(state: State, client: ClientRecord, run_id: int = 0) -> list[dict[str, Any]]:
+def _runs_called(state: State, client: ClientRecord, label: str) -> list[str]:
+    return [short(run.id) for run in state.runs.values() if run.label == label]
+
+
+def _tasks(state: State, client: ClientRecord) -> list[dict[str, Any]]:
     everything = [*ended_tasks(state), *state.tasks.values()]
     return [
         # Unlike observers, who draw what is under way, people ask where a task has run, too.
@@ -384,7 +388,6 @@ def _tasks(state: State, client: ClientRecord, run_id: int = 0) -> list[dict[str
             "worker": str(t.worker.id if t.worker is not None else t.ran_on or ""),
         }
         for t in everything
-        if not run_id or t.run_id == run_id
     ]
 
 
@@ -575,6 +578,7 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "count tasks": _count_tasks,
     "describe actors": _describe_actors,
     "describe runs": _describe_runs,
+    "runs called": _runs_called,
     "debug": _debug,
     "tasks": _tasks,
     "actors": _actors,
