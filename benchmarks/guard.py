@@ -3,17 +3,20 @@
     python -m benchmarks.guard            compare with `guard.json`; exits with 1 if slower
     python -m benchmarks.guard --write    measure anew what to compare with
 
-Machines differ, so what is compared is a ratio: of each workload to an echo over a plain
-socket, measured in turns with it. What waits for other processes is compared with an echo
-between two cores, where waking the other side is what costs; what computes in the driver alone
-with an echo on one core. Left to itself, an echo is now the one and now the other. A workload counts as slower when its ratio has fallen by more
-than a third, and still has in two further measurements.
+Machines differ, so what is compared are ratios: of each workload to two yardsticks, measured in
+turns with it. One is an echo over a plain socket. What waits for other processes is compared with
+an echo between two cores, where waking the other side is what costs; what computes in the driver
+alone with an echo on one core. Left to itself, an echo is now the one and now the other. The other
+yardstick is a loop in Python that computes: there are machines whose cores are half as fast and
+wake each other in half the time. A workload counts as slower when both ratios have fallen by more
+than a third, and still have in two further measurements.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import sys
 import time
 from dataclasses import dataclass
@@ -35,6 +38,10 @@ ALLOWED = 2 / 3
 """Of the reference ratio, below which it counts as slower."""
 
 ECHOES = 200
+COMPUTED = 2_000
+
+Ratios = dict[str, dict[str, float]]
+"""Of each workload, to each yardstick: `echo` and `compute`."""
 
 
 def _singles(submit: Callable[..., Any]) -> Callable[[], int]:
@@ -109,8 +116,18 @@ def _rate(run: Callable[[], int]) -> float:
     return count / (time.perf_counter() - began)
 
 
-def measure(answering: Echo, runs: dict[str, Guarded], rounds: int) -> dict[str, float]:
-    """Return each workload's rate over that of its echo, each the best of the rounds.
+def _compute() -> int:
+    """Do a little of what the engine does much of: pickles, tuples, dicts, calls."""
+    held: dict[int, tuple[int, bytes]] = {}
+    for number in range(COMPUTED):
+        held[number] = (number, pickle.dumps(((number,), {}), 5))
+        if number & 1:
+            held.pop(number - 1, None)
+    return COMPUTED
+
+
+def measure(answering: Echo, runs: dict[str, Guarded], rounds: int) -> Ratios:
+    """Return each workload's rate over that of its yardsticks, each the best of the rounds.
 
     Other load only ever slows down, so the best of many short rounds is what the machine does
     when it is quiet, also while it is not.
@@ -123,43 +140,57 @@ def measure(answering: Echo, runs: dict[str, Guarded], rounds: int) -> dict[str,
 
     rates = dict.fromkeys(runs, 0.0)
     echo_rates = {guarded.cores: 0.0 for guarded in runs.values()}
+    computed = 0.0
     for _ in range(rounds):
         for name, guarded in runs.items():
             with answering.pinned(*guarded.cores):
                 echo_rates[guarded.cores] = max(_rate(echoes), echo_rates[guarded.cores])
+            computed = max(_rate(_compute), computed)
             rates[name] = max(_rate(guarded.run), rates[name])
-    return {name: rate / echo_rates[runs[name].cores] for name, rate in rates.items()}
-
-
-def slower(ratios: dict[str, float], reference: dict[str, float]) -> dict[str, float]:
-    """Return what has fallen by more than a third, and to what share of the reference."""
     return {
-        name: ratio / reference[name]
-        for name, ratio in ratios.items()
-        if name in reference and ratio < ALLOWED * reference[name]
+        name: {"echo": rate / echo_rates[runs[name].cores], "compute": rate / computed}
+        for name, rate in rates.items()
     }
 
 
-def check(
-    answering: Echo, reference: dict[str, float], rounds: int
-) -> tuple[dict[str, float], dict[str, float]]:
+def share(ratios: dict[str, float], reference: dict[str, float]) -> float:
+    """Return to what share of the reference a workload has fallen, or risen, by the better ratio."""
+    return max(ratios[yardstick] / known for yardstick, known in reference.items())
+
+
+def slower(ratios: Ratios, reference: Ratios) -> dict[str, float]:
+    """Return what has fallen by more than a third, and to what share of the reference."""
+    shares = {name: share(of, reference[name]) for name, of in ratios.items() if name in reference}
+    return {name: fallen for name, fallen in shares.items() if fallen < ALLOWED}
+
+
+def check(answering: Echo, reference: Ratios, rounds: int) -> tuple[Ratios, dict[str, float]]:
     """Measure, what seems slower up to twice more; return all ratios and what stays slower."""
     suspects = runs = _warm()
-    ratios: dict[str, float] = {}
+    ratios: Ratios = {}
     for _ in range(ATTEMPTS):
-        for name, ratio in measure(answering, suspects, rounds).items():
-            ratios[name] = max(ratio, ratios.get(name, 0.0))
+        for name, found in measure(answering, suspects, rounds).items():
+            known = ratios.get(name, found)
+            ratios[name] = {
+                yardstick: max(found[yardstick], known[yardstick]) for yardstick in found
+            }
         suspects = {name: runs[name] for name in slower(ratios, reference)}
         if not suspects:
             break
     return ratios, slower(ratios, reference)
 
 
-def calibrate(answering: Echo, rounds: int) -> dict[str, float]:
+def calibrate(answering: Echo, rounds: int) -> Ratios:
     """Return the reference: of each workload the lowest of three measurements."""
     runs = _warm()
     taken = [measure(answering, runs, rounds) for _ in range(ATTEMPTS)]
-    return {name: round(min(ratios[name] for ratios in taken), 4) for name in runs}
+    return {
+        name: {
+            yardstick: round(min(ratios[name][yardstick] for ratios in taken), 4)
+            for yardstick in taken[0][name]
+        }
+        for name in runs
+    }
 
 
 def _warm() -> dict[str, Guarded]:
@@ -192,9 +223,9 @@ def main() -> int:
             ratios, fallen = check(answering, reference, arguments.rounds)
     finally:
         answering.close()
-    for name, ratio in ratios.items():
-        share = f"{ratio / reference[name]:.2f} of the reference" if name in reference else "new"
-        print(f"{name:12} {ratio:8.4f} of an echo  {share}")
+    for name, of in ratios.items():
+        known = f"{share(of, reference[name]):.2f} of the reference" if name in reference else "new"
+        print(f"{name:12} {of['echo']:8.4f} of an echo, {of['compute']:8.4f} of a loop  {known}")
     for name, fell in fallen.items():
         print(f"slower: {name} has fallen to {fell:.2f} of its reference", file=sys.stderr)
     return 1 if fallen else 0

@@ -83,13 +83,18 @@ class Follower:
         self._at = here()
 
     def go_back(self) -> None:
-        """Undo what tasks have changed: they share the worker with those of later cells."""
+        """Undo what tasks have changed: they share the worker with those of later cells.
+
+        What they have added to the path is behind what the notebook has, and stays.
+        """
         at, now = self._at, here()
         if now == at:
             return
         if at.directory != now.directory:
             _enter(at.directory)
-        sys.path[:] = at.path
+        if at.path != now.path:
+            # What a package has added as it was imported it may need later, and is imported once.
+            sys.path[:] = at.path + [added for added in now.path if added not in at.path]
         changed, removed = difference(now, at)
         os.environ.update(changed)
         for name in removed:

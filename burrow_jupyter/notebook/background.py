@@ -141,7 +141,7 @@ class Background:
 
     def pending(self) -> dict[str, Any]:
         """Return the results from which names are to come that no cell has used yet."""
-        return {f"{name} of a background cell": ref for name, ref in self._pending.items()}
+        return {f"{name} of a background cell": at.ref for name, at in self._pending.items()}
 
     def run(self, line: str, cell: str) -> None:
         """Run a cell as a task and show how it stands; called by code, wait for its end.
