@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from burrow_jupyter.engine import current
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,12 +77,15 @@ def open_in_worker(new: Backend) -> None:
     """Make the head that forked this worker its session, for good."""
     _context.backend = new
     _context.in_worker = True
+    # Also in a thread that outlives its task, which the head knows no more by then.
+    set_run_provider(lambda: current.call().run_id)
 
 
 def leave() -> None:
     """Be no driver and no worker any more: in a child that user code has forked."""
     _context.backend = None
     _context.in_worker = False
+    set_run_provider(None)
 
 
 def in_worker() -> bool:

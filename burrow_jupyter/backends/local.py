@@ -277,9 +277,8 @@ class LocalBackend:
                 data = b"" if packed is None else packed.data
                 return self._submit_plain(direct, code_id, options_id, options, data, run_id)
         task_id = self._new_results(options.num_returns)
-        now = current.call()
-        run_id = run_id or now.run_id  # a task's, which may be over: the head knows it no more
-        submit = Submit(task_id, code_id, options_id, packed, deps, slots, run_id, now.task_id)
+        parent = current.call().task_id
+        submit = Submit(task_id, code_id, options_id, packed, deps, slots, run_id, parent)
         if direct is not None and direct.to_cancel and direct.to_cancel == run_id:
             self._post_cancelled(submit, direct)
             return task_id
@@ -357,10 +356,9 @@ class LocalBackend:
         if args or kwargs or seeds.active:
             packed, deps, slots = self._pack(f"{options.class_name}()", args, kwargs)
         actor_id = self._next()
-        now = current.call()
-        run_id = run_id or now.run_id  # as in submit
+        parent = current.call().task_id
         message = messages.CreateActor(
-            actor_id, code_id, self._inherited(options), packed, deps, slots, run_id, now.task_id
+            actor_id, code_id, self._inherited(options), packed, deps, slots, run_id, parent
         )
         if not options.name:
             self._entries[actor_id] = Entry(PENDING)
@@ -407,10 +405,9 @@ class LocalBackend:
             if task_id:
                 return task_id
         task_id = self._new_results(options.num_returns)
-        now = current.call()
-        run_id = run_id or now.run_id  # as in submit
+        parent = current.call().task_id
         call = Call(
-            task_id, actor_id, method, options_id, packed, deps, slots, run_id, now.task_id, retries
+            task_id, actor_id, method, options_id, packed, deps, slots, run_id, parent, retries
         )
         if code_id:
             call.code_id = code_id
