@@ -13,7 +13,7 @@ from burrow_jupyter.api import checks, context
 from burrow_jupyter.api.actors import ActorHandle, own_handle
 from burrow_jupyter.api.ids import ActorID, JobID, NodeID, TaskID, WorkerID
 from burrow_jupyter.core import resources
-from burrow_jupyter.core.ids import parse_short, short
+from burrow_jupyter.core.ids import parse_short
 from burrow_jupyter.engine import current
 
 if TYPE_CHECKING:
@@ -109,22 +109,20 @@ def tasks(*, run: int | str = 0) -> Rows:
         ValueError: no run is called so; one is that has launched a task.
     """
     backend = context.backend()
-    rows = backend.ask("tasks")
-    if run or isinstance(run, float):
-        wanted = _runs_called(backend, run)
-        rows = [row for row in rows if row["run"] in wanted]
+    named = run or isinstance(run, float)
+    rows = backend.ask("tasks", *([_runs_called(backend, run)] if named else []))
     return Rows(rows, ("id", "name", "state", "worker", "attempt", "error"))
 
 
-def _runs_called(backend: Backend, run: int | str) -> list[str]:
+def _runs_called(backend: Backend, run: int | str) -> list[int]:
     name = run if isinstance(run, str) else f"In[{checks.whole('run', run)}]"
     with contextlib.suppress(ValueError):
-        return [short(parse_short(name))]
-    found: list[str] = backend.ask("runs called", name)
+        return [parse_short(name)]
+    found = backend.ask("runs called", name)
     if not found:
         msg = f"no run is called {name}: a cell that has launched a task is called as in In[3]"
         raise ValueError(msg)
-    return found
+    return [parse_short(one) for one in found]
 
 
 def actors() -> Rows:

@@ -14,6 +14,8 @@ from burrow_jupyter.core.failures import Cancelled, one_line
 from burrow_jupyter.core.ids import short
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from burrow_jupyter.core.failures import Failure
 
 WORKER = "0"
@@ -107,11 +109,12 @@ class Ledger:
         """Return the ids of runs of this name, as rows show them."""
         return [run_id for run_id, run in self._runs.items() if run.label == label]
 
-    def tasks(self) -> list[dict[str, Any]]:
-        """Return the calls that have ended, then those that run."""
+    def tasks(self, runs: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """Return the calls that have ended, then those that run; of all runs, or of some."""
+        wanted = {short(run_id) for run_id in runs}
         with self._lock:
             rows = [*self._ended.values(), *self._live.values()]
-        return [asdict(row) for row in rows]
+        return [asdict(row) for row in rows if not wanted or row.run in wanted]
 
     def task(self, task_id: int) -> dict[str, Any] | None:
         """Return the row of one call, `None` of one that is forgotten."""

@@ -28,7 +28,7 @@ from burrow_jupyter.core.scheduler.records import (
 from burrow_jupyter.core.scheduler.state import Inquiry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from burrow_jupyter.core.scheduler.state import State
 
@@ -379,7 +379,8 @@ def _runs_called(state: State, client: ClientRecord, label: str) -> list[str]:
     return [short(run.id) for run in state.runs.values() if run.label == label]
 
 
-def _tasks(state: State, client: ClientRecord) -> list[dict[str, Any]]:
+def _tasks(state: State, client: ClientRecord, runs: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Return the tasks, or those of some runs."""
     everything = [*ended_tasks(state), *state.tasks.values()]
     return [
         # Unlike observers, who draw what is under way, people ask where a task has run, too.
@@ -388,6 +389,7 @@ def _tasks(state: State, client: ClientRecord) -> list[dict[str, Any]]:
             "worker": str(t.worker.id if t.worker is not None else t.ran_on or ""),
         }
         for t in everything
+        if not runs or t.run_id in runs
     ]
 
 
