@@ -520,7 +520,7 @@ def _build(
     own[errors.CAUSE] = cause
     made.args = (cause,)
     # To be looked at, not to be shown: the text has it already, with its frames.
-    before = exception_parts.link(cause, "__cause__") or exception_parts.link(cause, "__context__")
-    object.__setattr__(made, "__context__", before)
+    before, during = exception_parts.behind(cause)
+    object.__setattr__(made, "__context__", before or during)
     object.__setattr__(made, "__suppress_context__", True)
     return made

@@ -17,7 +17,6 @@ from burrow_jupyter.api.errors import to_exception
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from burrow_jupyter.backends.protocol import Backend
     from burrow_jupyter.core.failures import Failure
@@ -41,19 +40,23 @@ class Future(concurrent.futures.Future[T]):
 
     def result(self, timeout: float | None = None) -> T:
         """Return the result; see `concurrent.futures.Future.result`."""
-        wait_on(self._condition, self.done, timeout)
+        self._wait(timeout)
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the error; see `concurrent.futures.Future.exception`."""
-        wait_on(self._condition, self.done, timeout)
+        self._wait(timeout)
         return super().exception(0)
+
+    def _wait(self, timeout: float | None) -> None:
+        wait_on(self._condition, self.done, timeout)
 
 
 class RefFuture(Future[T]):
     """That of a ref: who waits for it in a task lends the task's CPU.
 
-    It knows which object it is of, and no more: it keeps none.
+    It knows which object it is of, and no more: it keeps none. It raises what the task raised, and
+    `DeadlockError` where that can never come.
     """
 
     def __init__(self, object_id: int, backend: Backend) -> None:
@@ -61,27 +64,11 @@ class RefFuture(Future[T]):
         self._object_id = object_id
         self._backend = backend
 
-    def result(self, timeout: float | None = None) -> T:
-        """Return the value; see `concurrent.futures.Future.result`.
-
-        Raises:
-            TimeoutError, CancelledError, DeadlockError, or what the task raised.
-        """
-        if self.done():
-            return super().result(timeout)
-        with self._waits(timeout):
-            return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return what the task raised; see `concurrent.futures.Future.exception`."""
-        if self.done():
-            return super().exception(timeout)
-        with self._waits(timeout):
-            return super().exception(timeout)
-
-    def _waits(self, timeout: float | None) -> AbstractContextManager[None]:
-        give_up = self._give_up if timeout is None else None
-        return self._backend.paused([self._object_id], give_up)
+    def _wait(self, timeout: float | None) -> None:
+        if not self.done():
+            give_up = self._give_up if timeout is None else None
+            with self._backend.paused([self._object_id], give_up):
+                super()._wait(timeout)
 
     def _give_up(self, failure: Failure) -> None:
         """What it is of will never come, as it waits for who waits for this."""

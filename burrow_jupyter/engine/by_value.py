@@ -144,16 +144,16 @@ def modules_of(value: Any) -> set[str]:
     return found
 
 
-def _with_slots(value: Any, reduced: Any) -> Any:
+def _with_slots(cls: type, reduced: Any) -> Any:
     """Have a class made again with its `__slots__`, which cloudpickle only sets afterwards, in vain.
 
     Without, instances would have a `__dict__` elsewhere, and could not come back.
     """
-    if isinstance(value, type) and "__slots__" in value.__dict__:
+    if "__slots__" in cls.__dict__:
         make, arguments, *_ = reduced
         # Enums are made otherwise, and have none; a NamedTuple makes its own.
         if make.__name__ == "_make_skeleton_class" and NamedTuple not in arguments[2]:
-            arguments[3]["__slots__"] = value.__dict__["__slots__"]
+            arguments[3]["__slots__"] = cls.__dict__["__slots__"]
     return reduced
 
 

@@ -347,10 +347,7 @@ def _chain(error: BaseException, depth: int = 0) -> str:
         pieces.append(_one(at, depth))
         joint = ""
         following: BaseException | None = None
-        cause, context = (
-            exception_parts.link(at, "__cause__"),
-            exception_parts.link(at, "__context__"),
-        )
+        cause, context = exception_parts.behind(at)
         if cause is not None:
             following, joint = cause, _BECAUSE
         elif context is not None and not exception_parts.link(at, "__suppress_context__"):
@@ -469,10 +466,7 @@ def _reduce(error: BaseException, mode: str, careful: _Careful) -> Any:
             state = {name: careful.value(value) for name, value in state.items()}
         finally:
             careful.busy.discard(id(error))
-    cause, context = (
-        exception_parts.link(error, "__cause__"),
-        exception_parts.link(error, "__context__"),
-    )
+    cause, context = exception_parts.behind(error)
     if mode == "message":
         cause = context = None
     chain = (state, cause, context, exception_parts.link(error, "__suppress_context__"))
@@ -560,18 +554,22 @@ def is_original(error: BaseException) -> bool:
     return arrived is not None and exception_parts.own(arrived).get(CAUSE) is error
 
 
-def chain_of(error: BaseException) -> list[BaseException]:
-    """Return an exception and those that it was raised from or during, a few at most."""
+def chain_of(
+    error: BaseException, most: int = CHAIN_MAX, *, members: bool = False
+) -> list[BaseException]:
+    """Return an exception and those that it was raised from or during, a few at most.
+
+    `members`: and those of groups.
+    """
     chain: list[BaseException] = []
     pending: list[BaseException | None] = [error]
-    while pending and len(chain) < CHAIN_MAX:
+    while pending and len(chain) < most:
         one = pending.pop()
         if one is not None and not any(one is known for known in chain):
             chain.append(one)
-            pending += [
-                exception_parts.link(one, "__context__"),
-                exception_parts.link(one, "__cause__"),
-            ]
+            pending += reversed(exception_parts.behind(one))
+            if members and isinstance(one, BaseExceptionGroup):
+                pending += one.exceptions
     return chain
 
 

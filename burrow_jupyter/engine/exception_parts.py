@@ -24,6 +24,11 @@ def link(error: BaseException, name: str) -> Any:
     return object.__getattribute__(error, name)
 
 
+def behind(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Return its cause and its context."""
+    return link(error, "__cause__"), link(error, "__context__")
+
+
 def is_static(cls: type) -> bool:
     """Say whether a class is a built-in one, made in C."""
     return not cls.__flags__ & _HEAP_TYPE

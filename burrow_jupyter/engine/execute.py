@@ -68,7 +68,7 @@ def arguments(
             assert value is not None, "the head sends a task when its arguments are there"
             try:
                 loaded = client.load(value)
-            except Exception as error:
+            except Exception as error:  # whatever the user's pickles raise
                 which = f"argument {slot + 1}" if type(slot) is int else f"argument {slot}="
                 errors.mark_unpickling(error, which)
                 raise
@@ -92,7 +92,7 @@ def _unpacked(packed: Value | None, client: Client | None) -> tuple[Sequence[Any
             loaded = client.load(packed)
         else:
             loaded = pickle.loads(packed.data)  # noqa: S301  # the driver's own
-    except Exception as error:
+    except Exception as error:  # as above
         errors.mark_unpickling(error, "an argument")
         raise
     if len(loaded) > _PLAIN:

@@ -8,23 +8,19 @@ do those whose class or bit generator is not Python's or NumPy's own.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
+from burrow_jupyter.engine.collecting import Collector
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
-class _Arriving(threading.local):
-    """Those that have come with the code that this thread loads."""
-
-    found: list[Any] | None = None
-
-
-_arriving = _Arriving()
+_arriving: Collector[Any] = Collector()
+arriving = _arriving.collecting
+"""Collects the generators that come with code that is loaded meanwhile."""
 
 
 def kinds() -> tuple[type, ...]:
@@ -61,18 +57,6 @@ def _arrive(make: Callable[..., Any], args: tuple[Any, ...], state: Any = None) 
             generator = type(generator)(type(generator.bit_generator)())
         _arriving.found.append(generator)
     return generator
-
-
-@contextlib.contextmanager
-def arriving() -> Iterator[list[Any]]:
-    """Collect the generators that come with code that is loaded meanwhile."""
-    outer = _arriving.found
-    found: list[Any] = []
-    _arriving.found = found
-    try:
-        yield found
-    finally:
-        _arriving.found = outer
 
 
 def set_apart(generator: Any) -> None:

@@ -109,7 +109,7 @@ class LocalModules:
                     msg = "Python loads compiled ones once"
                     raise ImportError(msg)  # noqa: TRY301  # told as what reload() raises
                 importlib.reload(sys.modules[name])
-            except Exception as error:
+            except Exception as error:  # whatever the user's module raises
                 self._loaded[name] = sys.modules[name].__spec__, file, -1  # it has a new spec
                 msg = (
                     f"the module {name} cannot be reloaded here ({type(error).__name__}: {error}); "

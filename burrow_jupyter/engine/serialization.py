@@ -11,19 +11,18 @@ While a value is pickled, the refs and actor handles in it report themselves thr
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import pickle
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from burrow_jupyter.core.limits import CAPTURED_MIN_BYTES, IDS_MAX, INLINE_MAX_BYTES
 from burrow_jupyter.core.messages import Value
 from burrow_jupyter.engine import by_value
+from burrow_jupyter.engine.collecting import Collector
 from burrow_jupyter.engine.store.segments import SegmentLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from burrow_jupyter.engine.store.segments import SegmentReader, SegmentWriter
 
@@ -38,32 +37,18 @@ _dumps = pickle.dumps
 _MAIN = b"__main__"
 
 
-class _Collector(threading.local):
-    ids: list[int] | None = None
-
-
-_collector = _Collector()
+_collector: Collector[int] = Collector()
+collecting = _collector.collecting
+"""Collects the refs and handles that are pickled meanwhile, by whomever."""
 
 
 def note(any_id: int) -> bool:
     """A ref or handle is being pickled; say whether for one of our messages."""
-    ids = _collector.ids
+    ids = _collector.found
     if ids is None:
         return False
     ids.append(any_id)
     return True
-
-
-@contextlib.contextmanager
-def collecting() -> Iterator[list[int]]:
-    """Collect the refs and handles that are pickled meanwhile, by whomever."""
-    outer = _collector.ids
-    ids: list[int] = []
-    _collector.ids = ids
-    try:
-        yield ids
-    finally:
-        _collector.ids = outer
 
 
 def dump(value: Any, writer: SegmentWriter | None) -> Value:
@@ -80,13 +65,13 @@ def dump(value: Any, writer: SegmentWriter | None) -> Value:
     """
     if type(value) in PLAIN_TYPES:
         return dump_plain(value, writer)
-    outer = _collector.ids
+    outer = _collector.found
     ids: list[int] = []
-    _collector.ids = ids
+    _collector.found = ids  # as `collecting`, which would cost a microsecond
     try:
         data, buffers = _pickle(value, ids)
     finally:
-        _collector.ids = outer
+        _collector.found = outer
     if outer is not None:
         outer.extend(ids)
     if not buffers and (len(data) <= INLINE_MAX_BYTES or writer is None):
@@ -126,16 +111,11 @@ def pickle_code(value: Any, *, apart: bool = True) -> PickledCode:
 
     Large buffers stay apart, if they are to.
     """
-    outer = _collector.ids
-    ids: list[int] = []
-    _collector.ids = ids
-    try:
-        captured: list[memoryview] = []
-        keep_out = _keep_out_of(captured, CAPTURED_MIN_BYTES) if apart else None
+    captured: list[memoryview] = []
+    keep_out = _keep_out_of(captured, CAPTURED_MIN_BYTES) if apart else None
+    with collecting() as ids:
         data = by_value.dumps(value, keep_out, of_code=True)
-        return PickledCode(data, captured, ids)
-    finally:
-        _collector.ids = outer
+    return PickledCode(data, captured, ids)
 
 
 def store_code(code: PickledCode, writer: SegmentWriter | None) -> Value:

@@ -344,7 +344,7 @@ class Background:
 
     def _bring(self, ref: ObjectRef[Parcel], used: set[str]) -> None:
         """Wait for a background cell and take what it has assigned."""
-        mine = [name for name, pending in self._pending.items() if pending.ref == ref]
+        mine = self._names_from(ref)
         wanted = ", ".join(sorted(used & set(mine))) or "names"
         try:
             parcel = get(ref)
@@ -361,6 +361,9 @@ class Background:
             self._restore(ref)
             msg = f"the background cell that was to make {wanted} has failed: {error}"
             raise InputRejected(msg) from None
+
+    def _names_from(self, ref: ObjectRef[Parcel]) -> list[str]:
+        return [name for name, pending in self._pending.items() if pending.ref == ref]
 
     def _take(self, parcel: Parcel, names: Iterable[str] | None) -> dict[str, Unsent]:
         """Put what a background cell has given in the place of what was pending.
@@ -389,7 +392,7 @@ class Background:
 
     def _restore(self, ref: ObjectRef[Parcel]) -> None:
         """Wait no more for a background cell; its names are what they were before."""
-        for name in [name for name, pending in self._pending.items() if pending.ref == ref]:
+        for name in self._names_from(ref):
             self._put(name, self._pending.pop(name).before)
         self._stars.pop(ref, None)
 

@@ -96,7 +96,7 @@ def _let_go(value: BaseException | None) -> None:
 
     The last error is kept, and a list of refs that `get` was given would be with it.
     """
-    chain = [] if value is None else [value]
+    chain = [] if value is None else errors.chain_of(value, CHAIN_MAX, members=True)
     for error in chain:
         ours = False
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -108,11 +108,6 @@ def _let_go(value: BaseException | None) -> None:
                 with contextlib.suppress(RuntimeError):  # it runs
                     frame.clear()
                     _ = frame.f_locals  # a copy for whoever has looked; this empties it, too
-        inside = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
-        for other in (error.__cause__, error.__context__, *inside):
-            new = other is not None and all(other is not known for known in chain)
-            if other is not None and new and len(chain) < CHAIN_MAX:
-                chain.append(other)
 
 
 def _of_group(value: Any) -> list[str]:

@@ -36,6 +36,11 @@ class _Seen:
 seen = _Seen()
 
 
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what errors and rows call a function that is given to a pool or an executor."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
 def as_raised(error: BaseException) -> BaseException:
     """Return what a call has raised, itself, where an interface of the standard library is kept.
 

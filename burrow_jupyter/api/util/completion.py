@@ -15,7 +15,7 @@ from burrow_jupyter.api import checks, context, refs
 from burrow_jupyter.api.calls import get, wait
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.tasks import RemoteFunction
-from burrow_jupyter.api.util.batches import Raised, run_batch
+from burrow_jupyter.api.util.batches import Raised, name_of, run_batch
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import seeds
 
@@ -182,7 +182,7 @@ def map(  # noqa: A001  # named after what it stands for, as in concurrent.futur
     single = len(iterables) == 1
     sources = [checks.items("an iterable", one) for one in iterables]
     items = sources[0] if single else zip(*sources, strict=False)
-    name = getattr(plain, "__name__", type(plain).__name__)
+    name = name_of(plain)
     given.setdefault("name", name)
     within_s = None if batch_size else BATCH_LATE_S
     calls: Any = functools.partial(run_batch, plain, single=single, within_s=within_s)

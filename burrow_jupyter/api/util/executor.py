@@ -21,7 +21,7 @@ from burrow_jupyter.api.futures import Future, wait_on
 from burrow_jupyter.api.refs import fetch
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
-from burrow_jupyter.api.util.batches import Raised, as_raised, run_batch
+from burrow_jupyter.api.util.batches import Raised, as_raised, name_of, run_batch
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import seeds
 from burrow_jupyter.engine.by_value import AsCode
@@ -177,7 +177,7 @@ class Executor(concurrent.futures.Executor):
         batched = function is run_batch
         if batched:
             function, *args = args
-        name = getattr(function, "__name__", type(function).__name__)
+        name = name_of(function)
         task = self._tasks.get(name)
         if task is None:
             task = self._tasks[name] = remote(**{"name": name, **self._options})(_call)

@@ -15,7 +15,7 @@ from burrow_jupyter.api.futures import wait_on
 from burrow_jupyter.api.refs import ObjectRef, fetch
 from burrow_jupyter.api.remote import remote
 from burrow_jupyter.api.util import callbacks
-from burrow_jupyter.api.util.batches import Outcome, Raised, as_raised, run_batch
+from burrow_jupyter.api.util.batches import Outcome, Raised, as_raised, name_of, run_batch
 from burrow_jupyter.core import resources
 from burrow_jupyter.engine import seeds
 from burrow_jupyter.engine.by_value import AsCode
@@ -51,8 +51,7 @@ class PoolProcess:
                 kwargs = {k: get(v) if isinstance(v, ObjectRef) else v for k, v in kwargs.items()}
             return function(*args, **kwargs)
 
-        name = getattr(function, "__name__", type(function).__name__)
-        return run_batch(call, items, start, name=name, go_on=True)
+        return run_batch(call, items, start, name=name_of(function), go_on=True)
 
 
 class _Settler:
