@@ -60,6 +60,10 @@ OVER_MAX = 1000
 """Ended direct calls that are remembered, so that what their workers still say of them is known
 to be old. One driver has one at a time with each worker."""
 
+UNSEEN_MAX = 10_000
+"""Failed tasks of which it is remembered that they were told, so that one with several results is
+told once: those are let go of together."""
+
 DEADLOCK_AFTER_S = 1.0
 """Calls that have waited so long are looked at for a deadlock."""
 

@@ -48,6 +48,7 @@ from burrow_jupyter.core.limits import (
     BATCH_MAX_MESSAGES,
     FRAME_TARGET_BYTES,
     IDS_MAX,
+    UNSEEN_MAX,
 )
 from burrow_jupyter.core.messages import SubmitMany, Value
 from burrow_jupyter.engine import serialization, transport
@@ -221,8 +222,12 @@ class Client:
         self.never = Entry(PENDING)
         """Stands for an object that will not come."""
         self.failures_seen = 0
-        self._unseen: deque[UserError | WorkerDied] = deque()
-        self._reported: dict[int, object] = {}
+        self._unseen: dict[int, None] = {}
+        """Tasks that failed unseen of which it was told, the latest of them."""
+        self._untold: deque[messages.Notice] = deque()
+        self._telling = threading.Lock()
+        self._teller = 0
+        """The thread that told last: the one that holds the lock, from its first notice on."""
         self._segments: dict[str, list[int]] = {}
         self._segments_lock = threading.Lock()
         self.calling: set[int] = set()
@@ -419,8 +424,8 @@ class Client:
         finally:
             if shielded:
                 self.shield.leave()
-        if self._unseen:
-            self._report_unseen()
+        if self._untold:
+            self._tell()
 
     def _flush(self) -> None:
         out = self.unsent
@@ -504,7 +509,7 @@ class Client:
                 if entry.failure is not None and not entry.asked:
                     root = root_of(entry.failure)
                     if isinstance(root, UserError | WorkerDied):
-                        self._unseen.append(root)
+                        self._note_unseen(root)
             elif value.segment:
                 self.release_segment(value.segment)
         while self.unmapped:
@@ -518,18 +523,32 @@ class Client:
             if self.direct is not None:
                 self.direct.forget(gone)
 
-    def _report_unseen(self) -> None:
-        """Say once of each task that failed and whose results nobody asked for, that it did."""
-        while True:
-            try:
-                root = self._unseen.popleft()
-            except IndexError:  # there may be several threads at it
-                return
-            mine = object()
-            if self._reported.setdefault(root.task_id, mine) is mine:
-                text = f"{root.function} failed: {one_line(root)}"
-                shown = root.traceback if isinstance(root, UserError) else ""
-                self._on_notice(messages.Notice(text, root.run_id, shown))
+    def _note_unseen(self, root: UserError | WorkerDied) -> None:
+        """Note once of each task that failed and whose results nobody asked for, that it did."""
+        unseen = self._unseen
+        if root.task_id in unseen:
+            return
+        unseen[root.task_id] = None
+        if len(unseen) > UNSEEN_MAX:
+            del unseen[next(iter(unseen))]
+        shown = root.traceback if isinstance(root, UserError) else ""
+        self._untold.append(
+            messages.Notice(f"{root.function} failed: {one_line(root)}", root.run_id, shown)
+        )
+
+    def _tell(self) -> None:
+        """Say what is to be noticed, one after the other, whichever threads come to know it."""
+        if self._telling.locked() and self._teller == get_ident():
+            return  # a `__del__`, while this thread tells: it goes on with what there is
+        with self._telling:
+            self._teller = get_ident()
+            while self._untold:
+                notice = self._untold.popleft()
+                if self.on_notice is not None:
+                    self.on_notice(notice)
+                else:
+                    with contextlib.suppress(AttributeError, OSError, ValueError):  # it may be gone
+                        sys.stderr.write(f"{notice.text}\n")
 
     def adopt(self, any_id: int) -> None:
         """A ref or handle from elsewhere was unpickled here."""
@@ -1014,11 +1033,8 @@ class Client:
             self.dropped.append(message.object_id)
 
     def _on_notice(self, message: messages.Notice) -> None:
-        if self.on_notice is not None:
-            self.on_notice(message)
-        else:
-            with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or closed
-                sys.stderr.write(f"{message.text}\n")
+        self._untold.append(message)
+        self._tell()
 
     def _on_give_up(self, message: messages.GiveUp) -> None:
         give_up = self._waiting.get(message.wait)

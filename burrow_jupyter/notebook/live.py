@@ -8,6 +8,7 @@ next cell runs, when nothing has changed for a minute.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 import time
@@ -217,10 +218,7 @@ class Live:
     def show_bars(self, run: Run, log: Callable[[str], None]) -> views.BarsView:
         """Show a place for progress bars under the cell of a run; `log` takes those that ended."""
         view = views.BarsView(run, log)
-        shown = _Shown(view, run.session, run)
-        shown.last = {"text/plain": "", "text/html": ""}
-        self._begin(shown, run)
-        self._follow(shown)
+        self._show_fed(view, run, {"text/plain": "", "text/html": ""})
         return view
 
     def show(self, run: Run, display: Displayed) -> None:
@@ -247,11 +245,15 @@ class Live:
         """Show a place for failures of a run beyond the first."""
         view = views.FailuresView(run)
         view.add(notice)
-        shown = _Shown(view, run.session, run)
-        shown.last = view.bundle()
-        self._begin(shown, run)
-        self._follow(shown)
+        self._show_fed(view, run, view.bundle())
         return view
+
+    def _show_fed(self, view: views.FedView, run: Run, first: views.Bundle) -> None:
+        shown = _Shown(view, run.session, run)
+        shown.last = first
+        view.follow = functools.partial(self._follow, shown)
+        self._begin(shown, run)
+        view.follow()
 
     def _begin(self, shown: _Shown, run: Run) -> None:
         """Show a view under the cell of a run, as it is when it is heard."""
@@ -286,7 +288,8 @@ class Live:
 
     def _follow(self, shown: _Shown) -> None:
         with self._lock:
-            self._shown.append(shown)
+            if shown not in self._shown:  # one that was final may be there still
+                self._shown.append(shown)
             del self._shown[:-FOLLOWED_MAX]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="burrow-live", daemon=True)

@@ -98,7 +98,7 @@ class Output:
         Several tasks that rewrite one and the same line would leave nothing readable.
         """
         bars = self._bars.get(run.id)
-        if bars is None or bars.final:
+        if bars is None:
             if "\r" not in text.replace("\r\n", ""):
                 return text
             log = functools.partial(self._log, run)
@@ -121,7 +121,7 @@ class Output:
         if run.id not in self._failures:
             self._failures[run.id] = None
             self.write(run, "stderr", notices.in_full(message))
-        elif told is None or told.final:
+        elif told is None:
             self._failures[run.id] = self._live.show_failures(run, message)
         else:
             told.add(message)

@@ -411,7 +411,37 @@ def _overwritten(line: str) -> str:
     return shown + "\r" * line.endswith("\r")
 
 
-class BarsView(View):
+class FedView(View):
+    """What is told of a run as it comes.
+
+    Once nobody is left who could tell more, it is final; should there be more all the same, it
+    is followed again.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Args: run: whose tasks tell."""
+        self._run = run
+        self.follow: Callable[[], None] = lambda: None
+        """Has it looked at until it is final; set by whoever shows it."""
+
+    def look(self, backend: Backend) -> None:
+        """See whether anybody is left."""
+        active = self._run.active
+        rows = backend.ask("describe runs", [self._run.id])
+        self.final = bool(rows) and not (active or rows[0]["running"] or rows[0]["ready"])
+
+    def lost(self) -> None:
+        """Nobody is left."""
+        self.final = True
+
+    def _fed(self) -> None:
+        """There is news. Called after it was taken: what was final before shows it by then."""
+        if self.final:
+            self.final = False
+            self.follow()
+
+
+class BarsView(FedView):
     """Progress bars that tasks print: a line each, rewritten as the task rewrites it.
 
     Some are shown, a bounded number is kept, and each goes to the run's log as it was when its
@@ -423,7 +453,7 @@ class BarsView(View):
         run: whose bars they are.
         log: takes lines for the run's log.
         """
-        self._run = run
+        super().__init__(run)
         self._log = log
         self._bars: dict[tuple[Writer, int], str] = {}  # by writer and number of its bar
         self._numbers: dict[Writer, int] = {}
@@ -439,6 +469,7 @@ class BarsView(View):
             at = self._numbers.get(writer, 0)
             self._log_bars([key for key in self._unlogged if key[0] == writer and key[1] < at])
             self._trim()
+        self._fed()
         return printed
 
     def _rewrite(self, writer: Writer, text: str) -> str:
@@ -499,16 +530,10 @@ class BarsView(View):
 
     def look(self, backend: Backend) -> None:
         """See whether anybody is left who could rewrite a bar."""
-        active = self._run.active
-        rows = backend.ask("describe runs", [self._run.id])
-        self.final = bool(rows) and not (active or rows[0]["running"] or rows[0]["ready"])
+        super().look(backend)
         if self.final:
             with self._lock:
                 self._log_bars(list(self._unlogged))
-
-    def lost(self) -> None:
-        """Nobody rewrites them any more."""
-        self.final = True
 
     def bundle(self) -> Bundle:
         """Return a line a bar; one that its task has wiped out is gone."""
@@ -525,27 +550,18 @@ class BarsView(View):
         return {"text/plain": text, "text/html": html.view(html.code(text, below=False))}
 
 
-class FailuresView(View):
+class FailuresView(FedView):
     """Failures of a run that nobody asked for, beyond the first: how many of which kind."""
 
     def __init__(self, run: Run) -> None:
         """Count for one run."""
-        self._run = run
+        super().__init__(run)
         self._counts = FailureCounts()
 
     def add(self, notice: Notice) -> None:
         """One more has failed."""
         self._counts.add(notice)
-
-    def look(self, backend: Backend) -> None:
-        """See whether anybody is left who could fail."""
-        active = self._run.active
-        rows = backend.ask("describe runs", [self._run.id])
-        self.final = bool(rows) and not (active or rows[0]["running"] or rows[0]["ready"])
-
-    def lost(self) -> None:
-        """Nobody is left."""
-        self.final = True
+        self._fed()
 
     def bundle(self) -> Bundle:
         """Return one line for all, the kinds below it where there are several."""

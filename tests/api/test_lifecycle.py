@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,58 @@ def test_a_script_tells_the_first_failure_of_a_kind_in_full_and_counts_the_other
         "99 x cook: KeyError: …",
         "9 x wash: ZeroDivisionError: division by zero",
     ]
+
+
+class OneAtATime:
+    """An output that notes whether two threads write to it at once, for which it waits once."""
+
+    def __init__(self, meanwhile):
+        self.meanwhile = meanwhile
+        self.text = ""
+        self.writers = set()
+        self.met = threading.Event()
+
+    def write(self, text):
+        self.writers.add(threading.get_ident())
+        if len(self.writers) > 1:
+            self.met.set()
+        if not self.text:
+            self.meanwhile.start()
+            self.met.wait(0.5)
+        self.text += text
+        self.writers.discard(threading.get_ident())
+
+    def flush(self):
+        pass
+
+
+def test_failures_that_several_threads_come_upon_are_told_one_after_the_other(monkeypatch):
+    burrow.init(num_cpus=1)
+
+    @burrow.remote
+    def cook(dish):
+        return {}[dish]
+
+    @burrow.remote
+    def wash(dish):
+        return 1 / 0
+
+    refs = [cook.remote(1), wash.remote(1)]
+    burrow.wait(refs, num_returns=2)
+
+    def let_go():
+        refs.pop()
+        burrow.get(same.remote(1))
+
+    other = threading.Thread(target=let_go)
+    out = OneAtATime(other)
+    monkeypatch.setattr(sys, "stderr", out)
+    let_go()
+    wait_until(lambda: other.ident, 20, "the first to be told")
+    other.join(20)
+
+    wait_until(lambda: out.text.count(" failed: ") == 2, 20, "both to be told")
+    assert not out.met.is_set()
 
 
 def test_a_dead_head_is_an_error_and_not_a_hang():

@@ -545,6 +545,30 @@ def test_failures_that_differ_in_what_they_say_are_one_line_too(cells: Kernel):
     )
 
 
+def test_failures_that_are_let_go_of_later_are_counted_in_the_same_line(cells: Kernel):
+    run = cells.run_ok(
+        "refs = [fail.remote('no salt') for _ in range(4)]; burrow.wait(refs, num_returns=4)\n"
+        "del refs[2:]; burrow.get(square.remote(2))"
+    )
+    line = "{} failed like this: fail: ValueError: no salt"
+    wait_until(
+        lambda: run.displays and run.displays[-1]["text/plain"] == line.format("1 more task"),
+        20,
+        "the second to be counted",
+    )
+    followed = "print('burrow-live' in [thread.name for thread in threading.enumerate()])"
+    wait_until(lambda: cells.run_ok(followed).stdout == "False\n", 20, "the line to be final")
+
+    for _ in range(2):
+        cells.run_ok("del refs[-1]; burrow.get(square.remote(2))")
+
+    wait_until(
+        lambda: run.displays[-1]["text/plain"] == line.format("3 more tasks"), 20, "all of them"
+    )
+    assert len(run.displays) == 1
+    assert run.stderr.count("no salt") == 1
+
+
 def shown_in_the_next_cell(cells: Kernel, launch: str) -> str:
     """Execute as programs do; return what comes after the end of the cell, in its order.
 
