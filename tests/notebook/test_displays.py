@@ -38,7 +38,7 @@ def wait_for_text(run: CellRun, part: str) -> str:
 
 
 def test_a_future_that_is_done_shows_its_value_at_once(cells: Kernel):
-    run = cells.run_ok("square.remote(7)")
+    run = cells.run_ok("ref = square.remote(7); burrow.wait([ref])\nref")
 
     assert text(run).startswith("square: finished in ")
     assert text(run).endswith("\n49")
@@ -84,8 +84,9 @@ def test_a_call_of_a_busy_actor_waits_for_the_actor_and_for_no_worker(cells: Ker
 def test_a_failed_future_shows_its_error_in_one_line(cells: Kernel):
     run = cells.run_ok("fail.remote('no salt')")
 
-    assert text(run).startswith("fail: failed after ")
-    assert text(run).endswith("\nValueError: no salt")
+    shown = wait_for_text(run, "fail: failed after ")
+    assert shown.startswith("fail: failed after ")
+    assert shown.endswith("\nValueError: no salt")
 
 
 def test_a_cancelled_future_says_so(cells: Kernel):
@@ -243,7 +244,7 @@ def test_a_ref_of_an_ended_session_is_shown_without_an_error(kernel: Kernel):
 def test_displays_need_no_load_ext(kernel: Kernel):
     kernel.run_ok("import burrow\n@burrow.remote\ndef one(): return 1")
 
-    assert text(kernel.run_ok("one.remote()")).endswith("\n1")
+    assert wait_for_text(kernel.run_ok("one.remote()"), "finished").endswith("\n1")
 
 
 def test_unload_ext_takes_everything_back(kernel: Kernel):
