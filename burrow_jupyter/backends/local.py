@@ -214,7 +214,7 @@ class LocalBackend:
                 return _dump_plain((args, kwargs), self.client.writer), deps, slots
             seed = seeds.for_next_call() if seeds.active else 0
             packed = (args, kwargs, seed) if seed else (args, kwargs)
-            return _dump(packed, self.client.writer), deps, slots
+            return self.client.dump(packed), deps, slots
         except Ended:
             raise
         except StoreFullError as error:

@@ -652,7 +652,14 @@ class Client:
 
     def dump(self, value: Any) -> Value:
         """Pickle a user's value, large ones to shared memory."""
-        return serialization.dump(value, self.writer)
+        dumped = serialization.dump(value, self.writer)
+        for any_id in dumped.contained:
+            # Whoever takes the ref out of the value is to see how its task has failed. Whether
+            # that was done only the head could say, and would have to remember it.
+            entry = self.entries.get(any_id)
+            if entry is not None:
+                entry.asked = True
+        return dumped
 
     # ---- reading ---------------------------------------------------------------------
 
@@ -1101,7 +1108,7 @@ class Client:
 
     def put(self, value: Any) -> int:
         """Store a value of our own; return its id, counted once."""
-        dumped = serialization.dump(value, self.writer)
+        dumped = self.dump(value)
         object_id = self.mint.next()
         entry = Entry(VALUE)
         entry.value = dumped

@@ -344,6 +344,13 @@ def test_8_12_a_crash_of_a_worker_says_how():
     assert "5" in str(error)
 
 
+@burrow.remote
+def failed_inside():
+    ended = [fail.remote("handed out in a list")]
+    burrow.wait(ended)
+    return ended
+
+
 def test_8_13_what_nobody_asked_for_is_told_once(capfd):
     said = []
 
@@ -351,7 +358,11 @@ def test_8_13_what_nobody_asked_for_is_told_once(capfd):
         said.append(capfd.readouterr().err)
         return "".join(said).count(text)
 
-    before = fail.remote("never asked for")
+    @burrow.remote
+    def fail_unseen(text):  # of each function, the first failure is told in full
+        raise Mine(text)
+
+    before = fail_unseen.remote("never asked for")
     burrow.wait([before])
     del before
     burrow.get(pid.remote())
@@ -362,6 +373,11 @@ def test_8_13_what_nobody_asked_for_is_told_once(capfd):
 def test_8_13_what_was_asked_for_is_not_told(capfd):
     error_of(fail.remote("asked for"))
     error_of(add.remote(fail.remote("handed on")))
+    ended = [fail.remote("handed on in a list")]
+    burrow.wait(ended)
+    error_of(get_inside.remote(ended))
+    error_of(burrow.get(failed_inside.remote())[0])
+    del ended
     burrow.get(pid.remote())
 
     holds_for(lambda: not capfd.readouterr().err, 0.1, "nothing is said")
