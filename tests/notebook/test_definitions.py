@@ -348,8 +348,12 @@ def left(): return step() + shelf[0]
 def right(): return step() + shelf[1]
 def captured():
     return [row for row in burrow.objects() if row["captured_by"] and row["size_bytes"] > 15e6]
+def maps_of(pid):
+    try:
+        with open(f"/proc/{pid}/maps") as maps: return maps.read().split("\\n")
+    except (FileNotFoundError, ProcessLookupError): return []  # a worker that has ended since
 def mapped():
-    maps = [open(f"/proc/{row['pid']}/maps").read().split("\\n") for row in burrow.workers()]
+    maps = [maps_of(row["pid"]) for row in burrow.workers()]
     of_ours = [line.split()[0].split("-") for lines in maps for line in lines if re.search(r"/c[0-9]+-[0-9]+", line)]
     return any(int(end, 16) - int(start, 16) > 15e6 for start, end in of_ours)
 """
