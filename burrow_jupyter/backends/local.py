@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 _Options = TypeVar("_Options", "TaskOptions", ActorOptions)
 
-_dump = serialization.dump
 _dump_plain = serialization.dump_plain
 _dumps = pickle.dumps
 PLAIN_TYPES = serialization.PLAIN_TYPES
@@ -530,10 +529,7 @@ class LocalBackend:
 
     def was_shown(self, ids: Sequence[int]) -> None:
         """A failure among these needs no notice; see `Backend.was_shown`."""
-        for object_id in ids:
-            entry = self._entries.get(object_id)
-            if entry is not None:
-                entry.asked = True
+        self.client.needs_no_notice(ids)
 
     def awaits_no_more(self, number: int, *, came: bool) -> None:
         """One wait of the running task is over; see `Backend.awaits_no_more`."""
@@ -677,7 +673,7 @@ def _warn_in_loop() -> None:
 
 def _check_argument(value: Any, what: str) -> None:
     try:
-        _dump(value, None)
+        serialization.dump(value, None)
     except Exception as error:  # noqa: BLE001  # whatever the user's objects raise
         raise _unpicklable(error, value, what) from None
 

@@ -653,13 +653,19 @@ class Client:
     def dump(self, value: Any) -> Value:
         """Pickle a user's value, large ones to shared memory."""
         dumped = serialization.dump(value, self.writer)
-        for any_id in dumped.contained:
-            # Whoever takes the ref out of the value is to see how its task has failed. Whether
+        if dumped.contained:
+            # Whoever takes the refs out of the value is to see how their tasks have failed. Whether
             # that was done only the head could say, and would have to remember it.
-            entry = self.entries.get(any_id)
+            self.needs_no_notice(dumped.contained)
+        return dumped
+
+    def needs_no_notice(self, ids: Sequence[int]) -> None:
+        """Somebody has seen, or will see, how these end: a failure among them is not told."""
+        entries = self.entries
+        for any_id in ids:
+            entry = entries.get(any_id)
             if entry is not None:
                 entry.asked = True
-        return dumped
 
     # ---- reading ---------------------------------------------------------------------
 
